@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from contextlib import AsyncExitStack, suppress
+from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -140,10 +140,10 @@ class _Chat:
         """Ask, or hold the conversation, and return the exit code."""
         if self.replica and self.url is not None:
             raise click.UsageError("--replica has a URL of its own: leave out --url")
-        described = _described(self.trust)
-        keeping = self._keeping(described)
+        described, wrong = _described(self.trust)
+        keeping = self._keeping(described, wrong)
         kept = self._continued(keeping)
-        chosen, name = self._chosen(described, kept)
+        chosen, name = self._chosen(described, wrong, kept)
         messages: list[Any] = [] if kept is None else [_message(each) for each in kept.messages]
         if self.system is not None:
             own = messages[:1] if messages and messages[0]["role"] == "system" else []
@@ -172,7 +172,9 @@ class _Chat:
 
     # -- who answers -------------------------------------------------------------------------------
 
-    def _chosen(self, described: Described, kept: KeptConversation | None) -> tuple[Site, str]:
+    def _chosen(
+        self, described: Described, wrong: ProfileError | None, kept: KeptConversation | None
+    ) -> tuple[Site, str]:
         """Return the site that answers, and the name it was asked by, empty for a URL.
 
         A usage error without one says what can be given.
@@ -195,7 +197,7 @@ class _Chat:
             if self.software is None:
                 return self._with_options(site("ChatGptt")), "ChatGptt"
             return self._with_options(Site("http://a.invalid", software=self.software)), ""
-        raise _nobody(described)
+        raise _nobody(described, wrong)
 
     def _again(self, kept: KeptConversation) -> Site:
         """Return the site of an earlier conversation."""
@@ -228,11 +230,14 @@ class _Chat:
 
     # -- what is kept ------------------------------------------------------------------------------
 
-    def _keeping(self, described: Described) -> Keeping:
+    def _keeping(self, described: Described, wrong: ProfileError | None) -> Keeping:
         off = next((each for each in described.chat if each.settings.keep is False), None)
         if off is not None and self.go_on:
             raise click.UsageError(f"nothing is kept: {off.file} says keep = false")
-        if off is not None or self.no_keep:
+        # A file that cannot be read may say so, too.
+        if off is not None or wrong is not None or self.no_keep:
+            if wrong is not None and self.go_on:
+                raise wrong
             return Keeping()
         folder = state_folder()
         return Keeping(ConversationStore(folder / "conversations"), folder / "questions.jsonl")
@@ -321,11 +326,15 @@ class _Chat:
         return await dialogue.run()
 
 
-def _described(trust: bool) -> Described:
-    """Return what the files describe; a file that is wrong is told when it is needed."""
-    with suppress(ProfileError):
-        return find_described(trust=trust)
-    return Described({}, {})
+def _described(trust: bool) -> tuple[Described, ProfileError | None]:
+    """Return what the files describe; or nothing, and what is wrong with one of them.
+
+    That is told when the file is needed.
+    """
+    try:
+        return find_described(trust=trust), None
+    except ProfileError as error:
+        return Described({}, {}), error
 
 
 def _default_site(described: Described) -> str | None:
@@ -347,7 +356,7 @@ def _default_site(described: Described) -> str | None:
     return None
 
 
-def _nobody(described: Described) -> click.UsageError:
+def _nobody(described: Described, wrong: ProfileError | None) -> click.UsageError:
     names = [profile.name for profile in described.profiles.values()]
     sites = f" ({', '.join(names)})" if names else ""
     providers = ", ".join(each.__name__ for each in site_providers())
@@ -355,7 +364,7 @@ def _nobody(described: Described) -> click.UsageError:
         f"say who answers, with --provider: a site of tailrace.toml{sites}, the URL of a page that "
         f"shows a chat, or a provider ({providers}), whose public site then gets the prompt; "
         "--replica asks a replica on this machine; the table [chat] of tailrace.toml can name one "
-        "for good"
+        f"for good{'' if wrong is None else f'; it is not read now: {wrong}'}"
     )
 
 

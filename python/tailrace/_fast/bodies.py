@@ -140,6 +140,7 @@ class AsyncBody(_Pieces):
     def __init__(self, response: Any, connection: Any, stream: Any, below: Any) -> None:
         super().__init__(response, connection)
         self._stream, self._below = stream, below
+        self._source = stream
         self._anyio = sys.modules["anyio"]
         self._reads: _Reads | None = None
 
@@ -147,26 +148,30 @@ class AsyncBody(_Pieces):
         return self
 
     async def __anext__(self) -> bytes:
+        # One coroutine for all: each more would be made anew for each read.
         while (piece := self._next()) is None:
-            self._h11.receive_data(await self._receive())
+            if self._reads is None:
+                self._reads = self._begin()
+            try:
+                data = await self._source.receive(_READ)
+            except self._anyio.EndOfStream:
+                data = b""
+            except TimeoutError as error:
+                raise self._failed("ReadTimeout", error) from error
+            except (self._anyio.BrokenResourceError, self._anyio.ClosedResourceError) as error:
+                raise self._failed("ReadError", error) from error
+            self._h11.receive_data(data)
         if not piece:
             raise StopAsyncIteration
         return piece
 
-    async def _receive(self) -> bytes:
-        if self._reads is None:
-            self._reads = _Reads(self._below, self._timeout)
-            if self._stream is not self._below:
-                self._below.receive = self._reads.receive
-        source = self._reads if self._stream is self._below else self._stream
-        try:
-            return await source.receive(_READ)
-        except self._anyio.EndOfStream:
-            return b""
-        except TimeoutError as error:
-            raise self._failed("ReadTimeout", error) from error
-        except (self._anyio.BrokenResourceError, self._anyio.ClosedResourceError) as error:
-            raise self._failed("ReadError", error) from error
+    def _begin(self) -> _Reads:
+        reads = _Reads(self._below, self._timeout)
+        if self._stream is self._below:
+            self._source = reads
+        else:  # TLS, which reads from below
+            self._below.receive = reads.receive
+        return reads
 
     def pause(self) -> None:
         """Let another read on."""

@@ -459,7 +459,9 @@ def parse_described(text: str, file: Path) -> Described:
 
 
 _TABLES = ("sites", "models", "chat")
-_OR_A_GROUP = ", a group of models a table [models.NAME]"
+_OR_A_GROUP = (
+    ", a group of models a table [models.NAME], what `tailrace chat` does by itself a table [chat]"
+)
 
 
 def _is_a_site(value: object) -> bool:

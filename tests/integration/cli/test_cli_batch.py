@@ -82,6 +82,21 @@ async def test_machines_get_lines(tmp_path: Path) -> None:
     assert len(answers(out, "00001-of-00002")) == 10
 
 
+async def test_machines_see_how_far_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def answer(path: str, body: dict[str, Any]) -> web.Response:
+        await asyncio.sleep(0.02)  # the server's pace
+        return await repeat(path, body)
+
+    monkeypatch.setattr("tailrace._cli.batch._JSON_EVERY", 0.01)
+    rows, out = some_rows(tmp_path, 20), tmp_path / "out"
+    async with served(answer) as server:
+        ended = await run(*arguments(rows, out, server, "--json", "--concurrency", "1"))
+    left = [json.loads(line)["left"] for line in ended.stdout.splitlines()]
+    assert len(left) > 1
+    assert left == sorted(left, reverse=True)
+    assert left[-1] == 0
+
+
 async def test_a_table_of_the_answers(tmp_path: Path) -> None:
     rows, out, table = some_rows(tmp_path, 3), tmp_path / "out", tmp_path / "table.csv"
     async with served() as server:

@@ -21,6 +21,7 @@ from cli_process import (
     run_without_reader,
     start,
 )
+from written_site import written_site
 
 from tailrace.replica import Replica
 
@@ -298,6 +299,86 @@ async def test_without_a_site_those_of_the_file_are_named_and_nothing_is_read(
     file.write_text("[")
     end = await run("chat", "hi", TAILRACE_CONFIG=str(file))
     assert "a site of tailrace.toml, the URL of a page" in end.stderr
+    assert f"it is not read now: {file}: it is not TOML" in " ".join(end.stderr.split())
+
+
+DEFAULT = """
+[chat]
+site = "shop"
+[sites.shop]
+url = "{url}"
+"""
+
+
+async def test_a_default_site_answers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One of a file that came with the folder must be trusted: it would get the prompt."""
+    home = tmp_path / "home"
+    home.mkdir()
+    variables: dict[str, Any] = dict.fromkeys(("XDG_CONFIG_HOME", "XDG_STATE_HOME"), str(home))
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    async with Replica(pace=0) as replica:
+        text = DEFAULT.format(url=replica.page("ai-power", "stream"))
+        (folder / "tailrace.toml").write_text(text)
+        end = await run("chat", "hello", **variables)
+        assert (end.code, end.stdout) == (2, "")
+        assert "chat.site: the file came with this folder and is not trusted" in end.stderr
+        end = await run("chat", "--trust", "hello", **variables)
+        assert (end.code, end.stderr) == (0, "")
+        assert (await run("trust", **variables)).code == 0
+        end = await run("chat", "hello", **variables)
+        assert (end.code, end.stderr) == (0, "")
+        (folder / "tailrace.toml").unlink()
+        (home / "tailrace").mkdir(exist_ok=True)
+        (home / "tailrace" / "tailrace.toml").write_text(text)
+        end = await run("chat", "hello", **variables)
+        assert (end.code, end.stderr) == (0, "")
+
+
+async def test_options_go_where_they_belong() -> None:
+    async with Replica(pace=0) as replica, written_site() as site:
+        asked = ("chat", "-p", site.url, "--software", "openai", "-m", "gpt-4o", "-s", "Be brief.")
+        site.write("ok", None)
+        given = ("-H", "X-Mine: a: b", "-o", "temperature=0.5", "-o", "stop=5", "-o", "seed=7")
+        end = await run(*asked, *given, "-o", 'extra={"k": [1]}', "--retry", "2", "hello")
+        assert (end.code, end.stderr) == (0, "")
+        (sent,), (headers,) = site.asked, site.headers
+        assert headers["X-Mine"] == "a: b"
+        assert (sent["temperature"], sent["stop"], sent["seed"], sent["k"]) == (0.5, "5", 7, [1])
+        assert [each["role"] for each in sent["messages"]] == ["system", "user"]
+        end = await run("chat", "-p", replica.page("ai-power", "two"), "--bot", "5", "hello")
+        assert end.code == 0
+        form = replica.exchanges[-1].form
+        assert form is not None
+        assert form["bot_id"] == "5"
+
+
+async def test_a_request_is_sent_again_as_often_as_retry_says() -> None:
+    async with Replica(pace=0, faults=["503"]) as replica:
+        url = f"{replica.url('openai')}/v1"
+        asked = ("chat", "-p", url, "--software", "openai", "-m", "gpt-4o", "--retry", "1", "hi")
+        assert (await run(*asked)).code == 3
+        assert len(replica.exchanges) == 2
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["-o", "temprature=1"], "there is no option 'temprature': did you mean 'temperature'?"),
+        (["-o", "temperature"], "an option is written as name=value"),
+        (["-o", "retry=3"], "--option cannot give retry: use --retry"),
+        (["-o", "environment=x"], "--option cannot give environment: use Python"),
+        (["-o", "seed=7"], "the software wordpress has no option 'seed'"),
+        (["-o", "timeout=soon"], "timeout must be a number"),
+        (["-H", "X-Mine"], 'a header is written as "Name: value"'),
+        (["--retry", "-1"], "-1 is not in the range"),
+    ],
+)
+async def test_a_wrong_option_is_2(arguments: list[str], says: str) -> None:
+    end = await run("chat", "--replica", *arguments, "hi")
+    assert (end.code, end.stdout) == (2, "")
+    assert says in " ".join(end.stderr.split())
 
 
 async def test_a_reader_that_is_not_there_is_141() -> None:

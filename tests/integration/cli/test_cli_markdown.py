@@ -110,3 +110,19 @@ async def test_while_an_answer_comes_keys_are_not_echoed() -> None:
         site.write(" two", None)
         assert await terminal.end() == 0
         assert terminal.text == "One two"
+
+
+async def test_a_terminal_with_room_for_little() -> None:
+    async with written_site() as site:
+        site.write(
+            "Some **bold** words, 漢字漢字漢字, and a\n\n| long head | b |\n|--|--|\n| c | d |\n",
+            None,
+        )
+        async with on_terminal(*asking(site)[:-1], columns=12, lines=4) as terminal:
+            await terminal.prompted()
+            terminal.type("hi 漢字\r")
+            seen = await terminal.until(lambda text: "│ d" in text and text.endswith(">"))
+            terminal.type("\x04")
+            assert await terminal.end() == 0
+    assert "127.0…> hi" in seen
+    assert "Some bold\nwords,\n漢字漢字漢\n字, and a\n\nlong    │ b\nhead    │\n" in seen

@@ -22,8 +22,10 @@ from prompt_toolkit.keys import Keys
 from prompt_toolkit.output import create_output
 from prompt_toolkit.shortcuts import CompleteStyle
 from prompt_toolkit.utils import is_dumb_terminal
+from rich.cells import cell_len
 
 from tailrace._cli.screen import terminal_of
+from tailrace._cli.terminal.live import size_of
 from tailrace._printable import visible_line
 
 if TYPE_CHECKING:
@@ -40,7 +42,7 @@ __all__ = ["Keyboard", "Stopped"]
 
 T = TypeVar("T")
 
-_LONGEST_NAME = 24
+_LONGEST_NAME = 24  # columns
 
 
 class Stopped(Exception):  # noqa: N818 - a wish, and no error
@@ -70,7 +72,9 @@ class Keyboard:
             enable_suspend=True,
             key_bindings=_bindings(),
             multiline=True,
-            prompt_continuation=lambda width, _number, _wrapped: "… ".rjust(width),
+            prompt_continuation=lambda width, _number, wrapped: ("" if wrapped else "… ").rjust(
+                width
+            ),
         )
         self._work: asyncio.Future[Any] | None = None
 
@@ -99,9 +103,7 @@ class Keyboard:
 
         Raises EOFError for Ctrl-D, KeyboardInterrupt for Ctrl-C.
         """
-        shown = visible_line(name)
-        if len(shown) > _LONGEST_NAME:
-            shown = f"{shown[: _LONGEST_NAME - 1]}…"
+        shown = _within(visible_line(name), min(_LONGEST_NAME, size_of(terminal_of())[0] // 2))
         try:
             return await self._session.prompt_async(f"{shown}> ", handle_sigint=False)
         finally:
@@ -140,6 +142,13 @@ class Keyboard:
             self._work.cancel()
         elif self._session.app.is_running:
             self._session.app.exit(exception=KeyboardInterrupt)
+
+
+def _within(name: str, width: int) -> str:
+    """Return a name, or as much of it as leaves room for a question."""
+    while name and cell_len(name) > width:
+        name = f"{name.removesuffix('…')[:-1]}…" if len(name) > 1 else ""
+    return name
 
 
 def _bindings() -> KeyBindings:

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
     from tailrace import DeltaDecoder
     from tailrace._streams.closing import Deltas
+    from tailrace._streams.outcome import Outcome
     from tailrace.gateway._context import Context
     from tailrace.gateway._figures.streams import CallOutcome
     from tailrace.gateway._problems import Problem
@@ -59,7 +60,7 @@ class Answer:
         self._stopped = StoppedDeltas(deltas, request.stops) if request.stops else None
         self._source: _DeltaSource = self._stopped or deltas
         self._characters = 0
-        self._counts: tuple[Usage, bool] | None = None
+        self._told: tuple[Outcome, Usage, bool] | None = None  # once the answer is whole
         self._outcome: CallOutcome = "left"
         self._error: TailraceError | None = None
 
@@ -83,13 +84,13 @@ class Answer:
             self._outcome = "failed"
             raise
         finally:
-            usage, _ = self._counts or self._usage(self._stream.usage)
+            outcome, usage, _ = self._told or self._state()
             self._upstream.call.end(
                 self._outcome,
                 error=self._error,
                 input_tokens=usage.prompt_tokens,
                 output_tokens=usage.completion_tokens,
-                passed_over=self._stream.passed_over,
+                passed_over=outcome.passed_over,
             )
 
     def _counted(self, deltas: list[Delta]) -> list[Delta]:
@@ -160,8 +161,7 @@ class Answer:
 
     def _ending(self) -> Ending:
         """Note that the answer is whole, and return how it ended."""
-        outcome = self._stream.outcome
-        self._counts = usage, estimated = self._usage(outcome.usage)
+        self._told = outcome, usage, estimated = self._state()
         if self._stopped is not None and self._stopped.sequence is not None:
             self._outcome = "stopped"
             return Ending("stop", usage, estimated, self._stopped.sequence)
@@ -177,16 +177,17 @@ class Answer:
             return _with_param(problem, self._request)
         return problem
 
-    def _usage(self, own: Usage | None) -> tuple[Usage, bool]:
-        """Return the site's `own` counts, or an estimate, and whether it is one."""
-        if own is not None:
-            return own, False
+    def _state(self) -> tuple[Outcome, Usage, bool]:
+        """Return how far the stream is, its counts or an estimate, and whether it is one."""
+        outcome = self._stream.outcome
+        if outcome.usage is not None:
+            return outcome, outcome.usage, False
         prompt = sum(estimated_tokens(each.get("content")) for each in self._request.messages)
         # A model's stream has about one token in each delta; a whole answer is a single delta.
         completion = max(
             self._upstream.call.delta_count, -(-self._characters // _CHARACTERS_A_TOKEN)
         )
-        return Usage(prompt, completion), True
+        return outcome, Usage(prompt, completion), True
 
 
 _CHARACTERS_A_TOKEN = 4
