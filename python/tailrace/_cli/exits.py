@@ -34,8 +34,8 @@ HELP = (
     "but not with a whole answer (of batch: some rows failed); 4 no reply came (network, proxy, "
     "TLS, timeout; of batch: the site is down, rows are left); 5 the "
     "gateway's workers died again "
-    "and again; 130 interrupted; 141 the reader of the output went away. The replica and the "
-    "gateway end with 0."
+    "and again; 130 interrupted; 141 the reader of the output went away. The replica, the "
+    "gateway and a doctor on guard end with 0."
 )
 
 _USAGE_ERRORS = (

@@ -235,7 +235,8 @@ def explained(error: StreamError, tokens: SiteTokens) -> StreamError:
     """Return the error with what is known of the plugin; else the error itself."""
     if error.kind == "challenge":
         return error
-    if error.status == _SERVER_ERROR and _FAILURE.search(error.raw):
+    is_status = isinstance(error, ResponseStatusError)
+    if is_status and error.status == _SERVER_ERROR and _FAILURE.search(error.raw):
         # The plugin's own words: asking again would change nothing.
         return StreamError(
             "upstream", error.message, status=error.status, code=error.code, raw=error.raw

@@ -560,7 +560,7 @@ def _warn_of_attributes(provider: Any) -> None:
 
 
 class WordPressChatProvider(ChatProvider):
-    """Any site with the plugin: set `url` to the page that shows the bot.
+    """Any site with AI Power, AIPKit or AI Engine: set `url` to the page that shows the bot.
 
     Beside the common parameters a call takes `bot_id`, `bot_name`, `native_history`, `token_cache`,
     and the ids of `Visitor` to go on with an earlier dialogue.

@@ -262,7 +262,7 @@ impl DeltaDecoder {
     /// assert_eq!(decoder.new_token(), Some("c0ffee"));
     /// ```
     pub fn new_token(&self) -> Option<&str> {
-        self.reply.new_token.get()
+        self.reply.unread.new_token()
     }
 
     /// The reply's error: always there when the reply is truncated or failed, and only then.
@@ -585,7 +585,7 @@ impl DeltaDecoder {
         if !reply.is_open() {
             return;
         }
-        let (has_come, events) = (reply.has_come(), reply.events - reply.keep_alives);
+        let (has_come, events) = (reply.has_come(), reply.events - u64::from(reply.keep_alives));
         if reply.finish_reason.is_some() {
             reply.end_for_its_reason(End::Stopped, "");
         } else if complete && !has_come && is_page(debris.kept()) {

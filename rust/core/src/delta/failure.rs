@@ -120,7 +120,7 @@ pub(super) fn judge_bad(event: &Event<'_>, dialect: &impl ReadSiteError, reply: 
         return fail_with(error, data, dialect, reply);
     }
     if (data.is_empty() || is_json(event.data)) && reply.is_stream {
-        reply.keep_alives += 1;
+        reply.keep_alives = reply.keep_alives.saturating_add(1);
         return;
     }
     reply.bad_events += 1;

@@ -38,8 +38,9 @@ impl CountBefore {
         let mut token_ids = None;
         if read_token_ids(json, &mut token_ids).is_ok() {
             let counted = completion_tokens(reply.usage.as_deref());
-            reply.token_ids = reply.token_ids.saturating_add(token_ids.unwrap_or_default());
-            let by_ids = token_ids.map(|_| reply.token_ids);
+            let added = u32::try_from(token_ids.unwrap_or_default()).unwrap_or(u32::MAX);
+            reply.token_ids = reply.token_ids.saturating_add(added);
+            let by_ids = token_ids.map(|_| u64::from(reply.token_ids));
             let tokens = counted.filter(|_| counted != self.0).or(by_ids);
             sink.event(ReadEvent { json, tokens });
         }

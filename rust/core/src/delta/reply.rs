@@ -110,9 +110,8 @@ pub(super) struct ReplyState {
     pub(super) finish_reason: Option<Box<str>>,
     pub(super) usage: Option<Box<Usage>>,
     /// Tokens of the answer whose ids were counted, for a sink that wants events.
-    pub(super) token_ids: u64,
+    pub(super) token_ids: u32,
     pub(super) ids: Ids,
-    pub(super) new_token: NewToken,
     pub(super) error: Option<Box<ReplyError>>,
     pub(super) events: u64,
     pub(super) bad_events: u64,
@@ -123,7 +122,7 @@ pub(super) struct ReplyState {
     /// Whether it promises nothing, and was passed over, unless it tells an error.
     pub(super) is_passed_over: bool,
     /// Events without data, or with JSON that is no object: they keep a connection alive.
-    pub(super) keep_alives: u64,
+    pub(super) keep_alives: u32,
     /// Whether it comes as server-sent events.
     pub(super) is_stream: bool,
     /// Whether it comes as one JSON text a line.
@@ -142,31 +141,6 @@ pub(super) struct ReplyState {
     pub(super) part: Option<Box<Part>>,
     /// Whether another part has begun, so that no event repeats an earlier one.
     pub(super) is_another_part: bool,
-}
-
-/// The nonce that a reply gives for later requests. Its `Debug` form does not show it.
-#[derive(Clone, Default)]
-pub(super) struct NewToken(Option<Box<str>>);
-
-impl NewToken {
-    /// The nonce, if the reply gave one.
-    pub(super) fn get(&self) -> Option<&str> {
-        self.0.as_deref()
-    }
-
-    /// Keeps a nonce, if it can be one: 1 to 256 visible ASCII characters.
-    pub(super) fn set(&mut self, token: Option<Text<'_>>) {
-        let token = token.map(Text::decode).filter(|token| {
-            (1..=256).contains(&token.len()) && token.bytes().all(|byte| byte.is_ascii_graphic())
-        });
-        self.0 = token.map(Into::into).or(self.0.take());
-    }
-}
-
-impl fmt::Debug for NewToken {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("NewToken").finish_non_exhaustive()
-    }
 }
 
 /// What was told of a part of the text.
@@ -203,7 +177,8 @@ pub(super) struct Halves {
     pub(super) refusal: Half,
 }
 
-/// What was not understood: lines that belong to no event, and events that are none of the dialect.
+/// What was not understood: lines that belong to no event, and events that are none of the dialect;
+/// and what few replies tell.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Unread(Option<Box<Kept>>);
 
@@ -215,6 +190,18 @@ struct Kept {
     looks_like: Option<&'static str>,
     /// What the site says of the finish reason, which few do.
     finish_message: Option<Box<str>>,
+    /// The nonce that the reply gives for later requests.
+    new_token: Secret,
+}
+
+/// A text that its `Debug` form does not show.
+#[derive(Clone, Default)]
+struct Secret(Option<Box<str>>);
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Secret").finish_non_exhaustive()
+    }
 }
 
 /// What was not understood, for an error.
@@ -251,6 +238,21 @@ impl Unread {
     /// Writes down what the site says of the finish reason.
     pub(super) fn note_finish_message(&mut self, message: &str) {
         self.0.get_or_insert_default().finish_message = Some(message.into());
+    }
+
+    /// Keeps a nonce, if it can be one: 1 to 256 visible ASCII characters.
+    pub(super) fn note_new_token(&mut self, token: Option<Text<'_>>) {
+        let token = token.map(Text::decode).filter(|token| {
+            (1..=256).contains(&token.len()) && token.bytes().all(|byte| byte.is_ascii_graphic())
+        });
+        if let Some(token) = token {
+            self.0.get_or_insert_default().new_token = Secret(Some(token.into()));
+        }
+    }
+
+    /// The nonce, if the reply gave one.
+    pub(super) fn new_token(&self) -> Option<&str> {
+        self.0.as_ref()?.new_token.0.as_deref()
     }
 
     fn finish_message(&self) -> Option<&str> {

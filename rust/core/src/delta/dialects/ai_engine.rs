@@ -20,6 +20,7 @@ use super::super::failure::{
     read_site_error,
 };
 use super::super::fields::{read_filled, read_truthy};
+use super::super::passed_over::{Teller, Unspoken};
 use super::super::reply::Part;
 use super::super::said::TrimmedSaid;
 use super::super::tool_call::{Arguments, CallPiece};
@@ -38,6 +39,22 @@ const SENTENCES: [(&str, &str); 9] = [
     ("Headers already sent in ", "headers_sent"),
     ("The environment is required.", "not_set_up"),
     ("The model '", "not_set_up"),
+];
+
+/// Subtypes of events that tell how far the site has come, and nothing of the answer.
+const PROGRESS: [&str; 8] =
+    ["status", "heartbeat", "start", "end", "debug", "embeddings", "mcp_discovery", "tool_args"];
+
+/// Subtypes of events that tell of tools that run at the site or at the model's service.
+const TOOLS: [&str; 8] = [
+    "tool_call",
+    "tool_result",
+    "mcp_tool_call",
+    "mcp_tool_result",
+    "web_search",
+    "file_search",
+    "code",
+    "image_gen",
 ];
 
 /// Reads the events of one reply.
@@ -154,11 +171,14 @@ impl AiEngine {
     ) {
         output.reply.note_usage(answer.usage());
         output.reply.note_id("id", answer.response_id);
-        output.reply.new_token.set(answer.new_token);
+        output.reply.unread.note_new_token(answer.new_token);
         let mut has_text = answer.deliver(output);
-        if !has_text {
+        if has_text {
+            output.pass_over(Unspoken::Image, answer.untold_images(), Teller::Piece);
+        } else {
             has_text = answer.deliver_images(output);
         }
+        output.pass_over(Unspoken::Other, answer.page_parts, Teller::Piece);
         let calls = answer.deliver_calls(output);
         if !output.reply.is_open() {
             return; // more was to be collected than may be
@@ -212,7 +232,12 @@ impl<'a> Frame<'a> {
             Some("error" | "warning") => {
                 output.reply.unread.push(&self.data.decode().unwrap_or_default());
             }
-            Some(_) => {}
+            Some(subtype) if PROGRESS.contains(&subtype) => {}
+            Some(subtype) => {
+                let is_tool = TOOLS.contains(&subtype);
+                let kind = if is_tool { Unspoken::ServerTool } else { Unspoken::Other };
+                output.pass_over(kind, 1, Teller::Piece);
+            }
         }
         None
     }
@@ -230,6 +255,8 @@ struct Answer<'a> {
     images: &'a str,
     /// What the page is to do, as it was written.
     actions: &'a str,
+    /// How many buttons and blocks the page is to show.
+    page_parts: u64,
     counts: Counts,
     response_id: Option<Text<'a>>,
     /// A nonce for later requests.
@@ -247,6 +274,10 @@ impl<'a> Answer<'a> {
                 "reply" => answer.reply = Content::read(reader)?,
                 "images" => answer.images = reader.raw()?,
                 "actions" => answer.actions = reader.raw()?,
+                "shortcuts" | "blocks" => {
+                    let parts = reader.list_or_skip(Reader::skip)?.unwrap_or_default();
+                    answer.page_parts += parts.len() as u64;
+                }
                 "usage" => answer.counts = Counts::read(reader)?.unwrap_or_default(),
                 "new_token" => answer.new_token = read_filled(reader)?,
                 "responseId" => answer.response_id = read_filled(reader)?,
@@ -288,6 +319,19 @@ impl<'a> Answer<'a> {
         !told.is_blank()
     }
 
+    /// How many images there are of which the text says nothing.
+    fn untold_images(&self) -> u64 {
+        let reply = self.reply.decode().unwrap_or_default();
+        let mut untold = 0;
+        // The value is valid: it was read before.
+        let _ = Reader::new(self.images).array_or_skip(|reader| {
+            let url = read_filled(reader)?;
+            untold += u64::from(url.is_some_and(|url| !reply.contains(&*url.decode())));
+            Ok(())
+        });
+        untold
+    }
+
     /// Delivers the images of an answer without text, as the plugin writes them into one.
     fn deliver_images<S: DeltaSink + ?Sized>(&self, output: &mut Output<'_, S>) -> bool {
         let mut is_any = false;
@@ -312,6 +356,8 @@ impl<'a> Answer<'a> {
             if action.kind.is_some_and(|kind| kind == *"function") && action.call.has_name() {
                 output.tool_call(&CallPiece { index: Some(calls), ..action.call });
                 calls += 1;
+            } else {
+                output.pass_over(Unspoken::Other, 1, Teller::Piece);
             }
             Ok(())
         });
