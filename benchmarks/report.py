@@ -43,7 +43,19 @@ __all__ = [
 
 FOLDER = Path(__file__).resolve().parent
 RESULTS = FOLDER / "results"
-ORDER = ("decode", "page", "sign", "memory", "bulk", "endtoend", "fast", "load", "batch", "gateway")
+ORDER = (
+    "decode",
+    "page",
+    "sign",
+    "memory",
+    "bulk",
+    "endtoend",
+    "fast",
+    "load",
+    "batch",
+    "batch-ray",
+    "gateway",
+)
 METHOD = """\
 Contenders take turns in one process, in another order each round, and every result is compared \
 with what the generator

@@ -484,7 +484,7 @@ def _code(report: Report) -> int:
     """Return the exit code: every row is to have its answer."""
     if report.stopped:
         return exits.NETWORK
-    if report.interrupted and report.left:
+    if report.interrupted and (report.left or not report.rows):
         click.echo("interrupted; the same command goes on", err=True)
         return exits.INTERRUPTED
     return exits.SITE if report.failed else exits.OK

@@ -39,7 +39,7 @@ class Gate:
         self._breaker = Breaker(plan.stop_after, plan.patience)
         self._longest = longest_retry_after
         self._clock = clock
-        self._paused_until = -inf
+        self._paused_until = self._told_until = -inf
         self._waiting: deque[tuple[asyncio.Future[None], int]] = deque()
         self._timer: asyncio.TimerHandle | None = None
         self._is_closed = False
@@ -71,13 +71,13 @@ class Gate:
         self._let_in()
 
     def pause(self, seconds: float) -> None:
-        """Let no request begin for so many seconds."""
+        """Let no request begin for so many seconds, which another gate was told."""
         self._paused_until = max(self._paused_until, self._clock() + seconds)
 
     @property
     def paused(self) -> float:
-        """The seconds for which the site wants no request, 0 where it has not said so."""
-        return max(0.0, self._paused_until - self._clock())
+        """The seconds for which the site told this gate to wait, 0 where it has not said so."""
+        return max(0.0, self._told_until - self._clock())
 
     @property
     def is_within(self) -> bool:
@@ -128,7 +128,8 @@ class Gate:
         now, verdict = self._clock(), judge(error, self._longest)
         if verdict.kind == "refused" or verdict.retry_after:
             self._window.halve(begun, now, self.under_way)
-            self._paused_until = max(self._paused_until, now + verdict.retry_after)
+            self._told_until = max(self._told_until, now + verdict.retry_after)
+            self._paused_until = max(self._paused_until, self._told_until)
         self.under_way -= 1
         if verdict.kind == "row":
             if not isinstance(error, InvalidRequestError):  # which was not sent

@@ -13,7 +13,9 @@ __all__ = ["installed_ray"]
 def installed_ray() -> Any:
     """Return the module ray. Raises MissingRequirementsError where it is not installed."""
     try:
-        return import_module("ray")
+        ray = import_module("ray")
     except ImportError:
-        pass
+        ray = None
+    if hasattr(ray, "remote"):  # and is no folder of that name, which can be imported, too
+        return ray
     raise MissingRequirementsError('Ray is not installed: pip install "tailrace[ray]"')

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import sys
 from typing import Any
 
@@ -12,8 +13,9 @@ from hypothesis import strategies as st
 import tailrace.ray
 from tailrace import Site
 from tailrace.batch import Plan, Report, Tokens
+from tailrace.batch._gate import ClosedError, Gate
 from tailrace.batch._rates import Window
-from tailrace.errors import MissingRequirementsError
+from tailrace.errors import MissingRequirementsError, RateLimitError
 from tailrace.ray._driver import _is_less
 from tailrace.ray._shards import Shards
 from tailrace.ray._shares import share_of
@@ -77,6 +79,26 @@ def test_a_window_follows_unless_the_site_wanted_fewer(
     for _ in range(10_000):
         window.grow()
     assert window.limit == now
+
+
+async def test_what_another_gate_was_told_is_not_told_on() -> None:
+    """Two workers that hear of each other's pauses would make them longer for ever."""
+    now = [0.0]
+    told, other = (Gate(PLAN, lambda: now[0], 60.0) for _ in range(2))
+    begun = await told.enter(0)
+    refusal = RateLimitError("upstream", "slower", status=429)
+    refusal.retry_after = 30.0
+    told.failed(refusal, begun)
+    assert told.paused == 30
+    other.pause(told.paused)
+    now[0] = 1.0
+    assert (told.paused, other.paused) == (29, 0)
+    waiting = asyncio.ensure_future(other.enter(0))
+    await asyncio.sleep(0)
+    assert not waiting.done()
+    other.close()
+    with pytest.raises(ClosedError):
+        await waiting
 
 
 def report(**counts: Any) -> Report:
