@@ -41,6 +41,7 @@ WHOLE = "used with `match` or `fullmatch`: it begins at one place only"
 UNBOUNDED = {
     r"[\x00-\x1f\x7f]+": ONE_RUN,
     r"[\r\n\t ]+": ONE_RUN,
+    r"\s+": ONE_RUN,
     r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+": WHOLE,
     r"[0-9a-z._~%!$&'()*+,;=\-]+|[0-9a-f:.]+(%[0-9a-z._~\-]+)?": WHOLE,
     rb"HTTP/\d(?:\.\d)? (\d{3}) ?(.*)": WHOLE,

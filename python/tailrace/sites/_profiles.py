@@ -556,8 +556,9 @@ def explained(message: str, fields: tuple[str, ...]) -> tuple[str, str]:
     unknown = re.fullmatch(r"Object contains unknown field (.*)", problem, re.DOTALL)
     if unknown:
         known = RetrySettings.__struct_fields__ if path == ".retry" else fields
-        close = _ELSEWHERE.get(unknown[1]) or closest_name(unknown[1], frozenset(known))
-        close = close if close in known else None
+        close = _ELSEWHERE.get(unknown[1])
+        if close not in known:
+            close = closest_name(unknown[1], frozenset(known))
         hint = "" if close is None else f"did you mean {close!r}? "
         problem = f"{hint}unknown key; expected one of {', '.join(known)}"
         return f"{path}.{unknown[1][:80]}", problem
