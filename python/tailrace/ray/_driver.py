@@ -37,6 +37,7 @@ log = logging.getLogger("tailrace")
 
 _LOOK_EVERY = 1.0  # seconds, how far workers are
 _MOST_TAKEOVERS = 5  # of a shard
+_MOST_STRANGERS = 1  # that write a shard of which no worker died: a store may err once
 _MOST_SHARDS = 8  # of a worker: all but one wait for their last answers
 _MOST_LOSSES = 5  # of a worker's place in succession
 _AGAIN = 2.0  # seconds, until a shard is tried again whose lock a dead worker may hold
@@ -99,6 +100,7 @@ class Driver:
         self._shards = Shards(0)
         self._waits: dict[Any, tuple[_Place, Callable[[Any], None]]] = {}
         self._asides: dict[int, tuple[float, float]] = {}  # since when, and until when, locked
+        self._lost: set[int] = set()  # shards whose worker died, and may still write
         self._is_checked = False
         self._is_stopping = False
         self._is_interrupted = self._is_cut = False
@@ -289,6 +291,7 @@ class Driver:
         log.warning("a worker of the batch died: %s", problem)
         place.losses += 1
         for shard in self._leave(place):
+            self._lost.add(shard)
             self._shards.put_back(shard)
             if self._shards.count_failure(shard) > _MOST_TAKEOVERS:
                 self._fail(
@@ -401,7 +404,9 @@ class Driver:
             self._shards.put_back(shard)
         elif isinstance(error, BatchWriteError | BatchLockedError) and not self._is_stopping:
             self._shards.put_back(shard)
-            if self._shards.count_failure(shard) > _MOST_TAKEOVERS:
+            is_strange = isinstance(error, BatchLockedError) and shard not in self._lost
+            most = _MOST_STRANGERS if is_strange else _MOST_TAKEOVERS
+            if self._shards.count_failure(shard) > most:
                 self._fail(error)
         else:
             self._fail(error)

@@ -220,6 +220,19 @@ async def test_the_shards_of_a_worker_that_dies_are_gone_on_with(
         await asyncio.sleep(0.05)
 
 
+async def test_two_runs_at_one_url_write_no_row_twice(tmp_path: Path) -> None:
+    given, out = rows(tmp_path / "in.jsonl", ["Say hello"] * 200), f"file://{tmp_path}/out"
+    async with served(0.05) as server:
+        begin = partial(run, given, out, server.site(), Plan(concurrency=4), workers=1, shards=2)
+        two = (begin(chunk_seconds=0.2), begin(chunk_seconds=0.2))
+        ends = await asyncio.gather(*two, return_exceptions=True)
+        assert any(isinstance(each, BatchLockedError) for each in ends), ends
+        read(tmp_path / "out", "part")
+        report = await begin()
+    assert report.left == 0
+    assert len(read(tmp_path / "out", "part")) == 200
+
+
 async def test_a_run_that_is_stopped_goes_on_later(tmp_path: Path, out: str) -> None:
     given = rows(tmp_path / "in.jsonl", [f"Say {number}" for number in range(120)])
 

@@ -416,10 +416,14 @@ fn code_of(words: &str) -> Option<String> {
     code.or_else(|| code_at_end(words)).or_else(|| code_in_front(words)).map(str::to_owned)
 }
 
-/// The code in front of the type: `… (code) (type)`.
+/// The code in front of the type: `… (code) (type)`, behind which the owner's code may add more.
 fn code_at_end(words: &str) -> Option<&str> {
-    let (before, _) = split_bracket(words)?;
-    split_bracket(before.trim_end()).map(|(_, code)| code)
+    let (mut before, _) = split_bracket(words)?;
+    let mut code = None;
+    while let Some((further, word)) = split_bracket(before.trim_end()) {
+        (before, code) = (further, Some(word));
+    }
+    code
 }
 
 /// The text before the word in brackets that ends a text, and the word.
