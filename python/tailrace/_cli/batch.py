@@ -300,9 +300,7 @@ def batch(  # one parameter an option
             check_table(output, source, text, columns=shown)
         report = run(_run(on_ray, as_json=as_json))
     else:
-        work = begin(
-            input_, output, chosen, plan, shard=shard, text=text, columns=shown, **options
-        )
+        work = begin(input_, output, chosen, plan, shard=shard, text=text, columns=shown, **options)
         _announce(work.report(), plan)
         _tell_fields(work)
         report, source = run(_run(work, as_json=as_json)), work.source

@@ -324,7 +324,8 @@ def _example(registry: ModelRegistry) -> str:
     What a server's models are is not known yet.
     """
     site = registry.sites[0]
-    return next(iter((*(group.id for group in registry.groups), *site.models)), f"{site.name}/MODEL")
+    own = [*(group.id for group in registry.groups), *site.models]
+    return own[0] if own else f"{site.name}/MODEL"
 
 
 def _counted(count: int, noun: str) -> str:
