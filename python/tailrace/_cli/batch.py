@@ -33,7 +33,7 @@ from tailrace.batch._columns import COLUMNS
 from tailrace.batch._inputs import FORMATS
 from tailrace.batch._rows import ENDPOINTS
 from tailrace.batch._store import is_url
-from tailrace.batch._tables import DEFAULT_COLUMNS, write_table
+from tailrace.batch._tables import DEFAULT_COLUMNS, check_table, write_table
 from tailrace.sites import SOFTWARE, site
 
 if TYPE_CHECKING:
@@ -289,23 +289,28 @@ def batch(  # one parameter an option
         **reading,
     }
     _check(engine, workers, shards, shard, output, text)
+    shown = columns.split(",")
     files = [f"{output.rstrip('/')}/{kind}-*.jsonl" for kind in ("part", "errors")]
     if engine == "ray":
         options.update(_given(workers=workers, shards=shards))
         on_ray = OnRay(input_, output, chosen, plan, **options)
         click.echo(visible_line(f"{chosen.name}: asked by workers of Ray; {plan}"), err=True)
-        report = run(_run(on_ray, as_json=as_json))
         source = None if text is None else open_input(input_, output, **reading)
+        if text is not None and source is not None:
+            check_table(output, source, text, columns=shown)
+        report = run(_run(on_ray, as_json=as_json))
     else:
-        work = begin(input_, output, chosen, plan, shard=shard, **options)
+        work = begin(input_, output, chosen, plan, shard=shard, text=text, columns=shown, **options)
         _announce(work.report(), plan)
         _tell_fields(work)
         report, source = run(_run(work, as_json=as_json)), work.source
         if not is_url(output):
             files = [str(work.folder.part), str(work.folder.errors)]
+    _show(report, files, as_json=as_json)
     if text is not None and source is not None:
-        write_table(output, source, text, columns=columns.split(","))
-    _show(report, files, text, as_json=as_json)
+        write_table(output, source, text, columns=shown)
+        if not as_json:
+            click.echo(visible_line(f"table     {text}"))
     return _code(report)
 
 
@@ -386,10 +391,9 @@ def _interruptible(work: _Work) -> Iterator[None]:
         work.stop()
         if count > 1 and task is not None:
             task.cancel()
-        elif count == 1:
-            under_way = work.report().under_way
-            words = f"waiting for {under_way} rows under way; again to cut them"
-            click.echo(words, err=True)
+        elif under_way := work.report().under_way:
+            rows = "1 row" if under_way == 1 else f"{under_way} rows"
+            click.echo(f"waiting for {rows} under way; again to cut them", err=True)
 
     try:
         for each in signals:
@@ -443,12 +447,11 @@ def _tell_fields(work: Run) -> None:
             click.echo(visible_line(f"{words}: {', '.join(names)}"), err=True)
 
 
-def _show(report: Report, files: list[str], text: Path | None, *, as_json: bool) -> None:
+def _show(report: Report, files: list[str], *, as_json: bool) -> None:
     if as_json:
         click.echo(report.to_json())
     else:
-        lines = _lines(report, *files)
-        for line in (*lines, *([f"table     {text}"] if text is not None else [])):
+        for line in _lines(report, *files):
             click.echo(visible_line(line))
     if report.stopped:
         click.echo(f"tailrace: {visible_line(report.stopped)}", err=True)

@@ -66,6 +66,15 @@ def listen_options(host: str, port: int, port_text: str) -> Callable[[Any], Any]
     return add
 
 
+def cannot_listen(host: str, port: int, error: OSError) -> click.UsageError:
+    """Return the usage error for an address of `listen_options` that cannot be listened on."""
+    # asyncio's text names the port of several that is taken.
+    reason = error.strerror or error
+    return click.UsageError(
+        f"cannot listen on {host} port {port}: {reason}; --port takes another, 0 a free one"
+    )
+
+
 class _SoftwareName(click.Choice[str]):
     """The name of a software; for a former name the usage error says the present one."""
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from tailrace._cli.loop import run
-from tailrace._cli.options import listen_options, setting
+from tailrace._cli.options import cannot_listen, listen_options, setting
 from tailrace._cli.screen import console, is_terminal, print_table
 from tailrace.recording import read_recording
 from tailrace.replica import FAULTS, Replay, Replica
@@ -119,9 +119,7 @@ async def _replay(replay: Replay, host: str, port: int) -> None:
         try:
             await stack.enter_async_context(replay)
         except OSError as error:
-            raise click.UsageError(
-                f"cannot listen on {host} port {port}: {error.strerror or error}"
-            ) from None
+            raise cannot_listen(host, port, error) from None
         click.echo(f"{replay.provider or 'a call'}  {replay.url}")
         for each in replay.paths:
             click.echo(f"answers {each}")
@@ -134,9 +132,7 @@ async def _serve(replica_: Replica, host: str, port: int, *, everything: bool) -
         try:
             sites = await stack.enter_async_context(replica_)
         except OSError as error:
-            raise click.UsageError(
-                f"cannot listen on {host} port {port}: {error.strerror or error}"
-            ) from None
+            raise cannot_listen(host, port, error) from None
         if everything:
             for site in sites.sites:
                 _print_site(site)
@@ -154,7 +150,7 @@ def _print_lines(sites: Sequence[SiteInfo]) -> None:
     for site in sites:
         line = f"{site.name:<{widest}}  {site.url:<{farthest}}  {site.shows}"
         click.echo(_within(line))
-    click.echo(f"Their pages and faults: --list, and {sites[0].url}/~replica")
+    click.echo(f"Their pages and faults: {sites[0].url}/~replica, or --list at the start")
 
 
 def _within(line: str) -> str:

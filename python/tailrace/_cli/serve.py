@@ -15,7 +15,7 @@ from tailrace import gateway
 from tailrace._cli import exits
 from tailrace._cli.completion import site_names
 from tailrace._cli.loop import run
-from tailrace._cli.options import SECONDS, listen_options, setting, trust_option
+from tailrace._cli.options import SECONDS, cannot_listen, listen_options, setting, trust_option
 from tailrace.errors import InvalidRequestError
 from tailrace.sites import Site, profile_files
 
@@ -167,9 +167,7 @@ def serve(
     try:
         sockets = open_worker_sockets(settings.host, settings.port, settings.workers)
     except OSError as error:
-        raise click.UsageError(
-            f"cannot listen on {settings.host} port {settings.port}: {error.strerror or error}"
-        ) from None
+        raise cannot_listen(settings.host, settings.port, error) from None
     collect_rarely()
     if registry is None or source is None:
         run(_serve_replica(settings, sockets[0]))
@@ -297,7 +295,7 @@ def _introduce(
 ) -> None:
     """Print the gateway's URLs, its models and keys, and two examples of a client."""
     urls = gateway.base_urls(sockets)
-    example = next((model.id for model in registry.models), "SITE/MODEL")
+    example = _example(registry)
     key = "YOUR KEY" if settings.keys else "unused"
     for url in urls:
         click.echo(f"base URL  {url}/v1")
@@ -318,6 +316,16 @@ def _introduce(
     body = f'{{"model": "{example}", "stream": true, "messages": {messages}}}'
     click.echo(f"  -d '{body}'")
     click.echo("\nCtrl-C ends it.")
+
+
+def _example(registry: ModelRegistry) -> str:
+    """Return an id to try, of the first group or site: the user's own, if there are any.
+
+    What a server's models are is not known yet.
+    """
+    site = registry.sites[0]
+    own = [*(group.id for group in registry.groups), *site.models]
+    return own[0] if own else f"{site.name}/MODEL"
 
 
 def _counted(count: int, noun: str) -> str:

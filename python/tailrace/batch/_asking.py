@@ -135,7 +135,10 @@ class Models:
         """
         if name is msgspec.UNSET or name is None or name == "":
             if not self.default:
-                raise RefusedRow("the row names no model, and neither does the run", param="model")
+                raise RefusedRow(
+                    "the row names no model, and neither do the run (--model) and the site",
+                    param="model",
+                )
             return self.default
         if not isinstance(name, str):
             raise RefusedRow("model: expected str", param="model")

@@ -15,7 +15,7 @@ from tailrace.batch._objects import CHUNK_SECONDS, ObjectFolder
 from tailrace.batch._plan import Plan
 from tailrace.batch._running import Run
 from tailrace.batch._store import fetched, is_url
-from tailrace.batch._tables import DEFAULT_COLUMNS, write_table
+from tailrace.batch._tables import DEFAULT_COLUMNS, check_table, write_table
 from tailrace.errors import InvalidRequestError
 from tailrace.sites._software import SOFTWARE
 from tailrace.transport._rules import checked_url
@@ -86,6 +86,8 @@ async def run(
                 skip_bad=skip_bad,
                 retry_failed=retry_failed,
                 environment=environment,
+                text=text,
+                columns=columns,
                 **reading,
             )
         )
@@ -112,6 +114,8 @@ def begin(
     skip_bad: bool = False,
     retry_failed: bool = False,
     environment: Environment | None = None,
+    text: str | Path | None = None,
+    columns: Sequence[str] = DEFAULT_COLUMNS,
     source: Source | None = None,
     gate: Gate | None = None,
     chunk_seconds: float = CHUNK_SECONDS,
@@ -120,10 +124,13 @@ def begin(
     """Look through the input, take the folder, and return the run; `run` tells arguments, errors.
 
     `Run.until_end` closes the folder. `source`: the input, where it is open already; `gate`: one
-    for several runs; `chunk_seconds`: as of `ObjectFolder`.
+    for several runs; `chunk_seconds`: as of `ObjectFolder`. The table `text` is for the caller to
+    write; one that cannot be is refused here.
     """
     if source is None:
         source = open_input(input_, output, **reading)
+    if text is not None:
+        check_table(output, source, text, columns=columns)
     options: dict[str, Any] = {
         "shard": shard,
         "skip_bad": skip_bad,

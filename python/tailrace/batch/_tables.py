@@ -21,7 +21,7 @@ from tailrace.batch._arrow import arrow
 from tailrace.batch._columns import COLUMNS, Outcome
 from tailrace.batch._line_index import LineIndex
 from tailrace.batch._rows import RowError
-from tailrace.errors import InvalidRequestError
+from tailrace.errors import BatchWriteError, InvalidRequestError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from tailrace.batch._inputs import Source
 
-__all__ = ["DEFAULT_COLUMNS", "Table", "write_table"]
+__all__ = ["DEFAULT_COLUMNS", "Table", "check_table", "write_table"]
 
 DEFAULT_COLUMNS = ("id", "text", "error")
 """The columns of a table where none are asked for."""
@@ -45,6 +45,26 @@ class Table:
     done: int
     failed: int
     missing: int
+
+
+def check_table(
+    folder: str | Path,
+    source: Source,
+    target: str | Path,
+    *,
+    columns: Sequence[str] = DEFAULT_COLUMNS,
+) -> None:
+    """Refuse a table that could not be written after a run, before anything is asked.
+
+    Arguments and errors are those of `write_table`; `folder` need not be there yet. A field that
+    no line of an input without a header has is found only when the table is written.
+    """
+    path = Path(target)
+    if _writer_of(path) is _parquet:
+        arrow()
+    if not path.parent.is_dir() and path.parent != Path(folder):
+        raise BatchWriteError(f"{path} cannot be written: there is no folder {path.parent}")
+    _Rows(source, columns)
 
 
 def write_table(
@@ -66,9 +86,7 @@ def write_table(
     Parquet without pyarrow; BatchInputError; BatchWriteError.
     """
     path = Path(target)
-    opened = _WRITERS.get(path.suffix.lower())
-    if opened is None:
-        raise InvalidRequestError(f"{path} ends in none of {', '.join(_WRITERS)}")
+    opened = _writer_of(path)
     rows = _Rows(source, columns)
     with LineIndex(Path(folder), source) as index, replacing(path) as file:
         with opened(file, columns) as write:
@@ -136,6 +154,7 @@ class _Rows:
 # -- forms -----------------------------------------------------------------------------------------
 
 _Write = Callable[[list[Any]], object]
+_Writer = Callable[["IO[bytes]", "Sequence[str]"], "AbstractContextManager[_Write]"]
 
 
 @contextmanager
@@ -184,6 +203,14 @@ def _parquet(file: IO[bytes], columns: Sequence[str]) -> Iterator[_Write]:
             flush()
 
 
+def _writer_of(path: Path) -> _Writer:
+    """Return what writes a file of such a name; raises InvalidRequestError where nothing does."""
+    opened = _WRITERS.get(path.suffix.lower())
+    if opened is None:
+        raise InvalidRequestError(f"{path} ends in none of {', '.join(_WRITERS)}")
+    return opened
+
+
 def _cell(value: Any) -> Any:
     """Return a value as a cell of text, None for none."""
     return value if value is None or isinstance(value, str | int) else _json(value).decode()
@@ -193,7 +220,7 @@ def _json(value: Any) -> bytes:
     return msgspec.json.encode(value, enc_hook=str)
 
 
-_WRITERS: dict[str, Callable[[IO[bytes], Sequence[str]], AbstractContextManager[_Write]]] = {
+_WRITERS: dict[str, _Writer] = {
     ".csv": _csv,
     ".tsv": _tsv,
     ".jsonl": _json_lines,

@@ -210,7 +210,7 @@ class ModelRegistry:
         user_folder: Path | None = None,
         trust: bool = False,
     ) -> Self:
-        """Register the public sites, then the sites of the profile files, and the groups of models.
+        """Register the sites of the profile files, then the public ones, and the groups of models.
 
         `sites`: the names of those that are served, alone; all unless given. A group then has those
         of its sites that are, and is left out where none is. The files are found as `tailrace.site`
@@ -234,7 +234,7 @@ class ModelRegistry:
             served = {each.name.lower() for each in chosen}
             return cls(chosen, created=created, groups=_of_served(groups, served, known))
         profiled = [profiled_site(profile, environ) for profile in described.profiles.values()]
-        return cls([*site_providers(), *profiled], created=created, groups=groups)
+        return cls([*profiled, *site_providers()], created=created, groups=groups)
 
     def listed(self, key: Key | None = None) -> list[Target]:
         """Return what clients may ask for, groups first; `key`: the client's, None for any."""

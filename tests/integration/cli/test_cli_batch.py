@@ -107,6 +107,42 @@ async def test_a_table_of_the_answers(tmp_path: Path) -> None:
     assert table.read_text() == "id,text\nrow 0,0\nrow 1,1\nrow 2,2\n"
 
 
+@pytest.mark.parametrize(
+    ("table", "columns", "words"),
+    [
+        ("table.doc", "id", "table.doc ends in none of .csv"),
+        ("none/table.csv", "id", "cannot be written: there is no folder"),
+        ("table.csv", "id,nope", "there is no column nope"),
+    ],
+)
+async def test_a_table_that_cannot_be_is_refused_before_anything_is_asked(
+    tmp_path: Path, table: str, columns: str, words: str
+) -> None:
+    rows, out = tmp_path / "in.csv", tmp_path / "out"
+    rows.write_text("id,prompt\n1,one\n", "utf-8")
+    async with served() as server:
+        more = ("--text", str(tmp_path / table), "--columns", columns)
+        ended = await run(*arguments(rows, out, server, *more))
+        assert (ended.code, ended.stdout) == (2, "")
+        assert words in ended.stderr
+        assert server.prompts == []
+        assert not out.exists()
+        ended = await run(*arguments(rows, out, server, "--text", str(out / "table.csv")))
+        assert ended.code == 0, ended.stderr
+    assert (out / "table.csv").read_text() == "id,text,error\n1,one,\n"
+
+
+async def test_a_table_that_fails_hides_no_figures(tmp_path: Path) -> None:
+    rows, out, table = some_rows(tmp_path, 3), tmp_path / "out", tmp_path / "table.csv"
+    async with served() as server:
+        more = ("--text", str(table), "--columns", "id,nope")
+        ended = await run(*arguments(rows, out, server, *more))
+    assert ended.code == 2
+    assert ended.stdout.startswith("rows      3 done in ")
+    assert "there is no column nope" in ended.stderr
+    assert not table.exists()
+
+
 async def test_a_terminal_has_a_bar(tmp_path: Path) -> None:
     rows, out = some_rows(tmp_path, 20), tmp_path / "out"
     async with served() as server:

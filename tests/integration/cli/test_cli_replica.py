@@ -44,7 +44,7 @@ async def test_it_prints_one_screen() -> None:
     assert len(lines) + 3 <= 24  # with the line of the command
     assert [line.split()[0] for line in lines] == [site.name for site in SITES]
     assert [line.split(maxsplit=2)[2] for line in lines] == [site.shows for site in SITES]
-    assert more == f"Their pages and faults: --list, and {lines[0].split()[1]}/~replica"
+    assert more == f"Their pages and faults: {lines[0].split()[1]}/~replica, or --list at the start"
     assert last == "Ctrl-C ends it."
     assert (await interrupt(process)).code == 0
 
@@ -107,6 +107,7 @@ async def test_a_port_that_is_taken_is_named() -> None:
         end = await run_process("replica", "--port", str(port))
     assert (end.code, end.stdout) == (2, "")
     assert f"cannot listen on 127.0.0.1 port {port}: " in end.stderr
+    assert end.stderr.endswith("; --port takes another, 0 a free one\n")
 
 
 @pytest.mark.parametrize(

@@ -82,6 +82,33 @@ async def test_a_demo_on_loopback() -> None:
     assert "Traceback" not in end.stderr
 
 
+@pytest.mark.parametrize(
+    ("more", "example"),
+    [
+        ("", "shop/default"),
+        ('[models.mix]\nsites = ["ChatGptt/gpt-4", "shop"]\n', "mix"),
+    ],
+)
+async def test_the_example_is_of_the_users_own(
+    replica: Replica, tmp_path: Path, more: str, example: str
+) -> None:
+    process, url, said = await serve(environment=profile(tmp_path, replica, more))
+    assert f'{{"model": "{example}", ' in said
+    models = [each["id"] for each in json.loads((await fetch(f"{url}/v1/models"))[1])["data"]]
+    assert next(each for each in models if "/" in each) == "shop/default"
+    assert (await interrupt(process)).code == 0
+
+
+async def test_the_example_of_a_server_whose_models_are_not_known(
+    replica: Replica, tmp_path: Path
+) -> None:
+    file = tmp_path / "tailrace.toml"
+    file.write_text(f'[sites.own]\nurl = "{replica.url("openai")}/v1"\nsoftware = "openai"\n')
+    process, _, said = await serve(environment={"TAILRACE_CONFIG": str(file)})
+    assert '{"model": "own/MODEL", ' in said
+    assert (await interrupt(process)).code == 0
+
+
 @pytest.mark.parametrize("host", ["::", "0.0.0.0"])  # noqa: S104
 async def test_any_other_bind_without_a_key_does_not_start(host: str) -> None:
     end = await run("serve", "--host", host, "--port", "0")
@@ -150,6 +177,7 @@ async def test_a_port_that_is_taken_is_named() -> None:
         end = await run_process("serve", "--port", str(taken.getsockname()[1]))
     assert end.code == 2
     assert "cannot listen on 127.0.0.1 port" in end.stderr
+    assert end.stderr.endswith("; --port takes another, 0 a free one\n")
 
 
 async def test_a_missing_extra_is_named() -> None:

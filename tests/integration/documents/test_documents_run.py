@@ -28,6 +28,7 @@ NOT_RUN = [
         "docs/how-to/agents.md",
         "a file of the repository; tests/integration/gateway compares what it prints",
     ),
+    *[("docs/how-to/batch.md", "needs Ray, which is not in every environment")] * 3,
     ("docs/how-to/load-test.md", "needs Locust, which replaces Python's threads and sockets"),
     ("docs/how-to/nginx.md", "needs a machine with a public name"),
     ("docs/installing.md", "compiles the core and asks a package index"),
