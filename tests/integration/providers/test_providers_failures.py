@@ -880,7 +880,7 @@ async def test_a_proxy_of_an_unknown_kind(provider: type[ChatProvider], scheme: 
     _, error = await failing(
         call(provider, "http://site.invalid", proxy=f"{scheme}://{PROXY_USER}127.0.0.1:1")
     )
-    Told(errors.ProxyError, (scheme, "socks5")).check(error)
+    Told(errors.InvalidProxyError, (scheme, "socks5")).check(error)
 
 
 @pytest.mark.parametrize("provider", ALL)
