@@ -99,6 +99,6 @@ def test_a_request_is_json_or_refused(messages: Any, options: dict[str, Any]) ->
             call = software.call(request, software.read_options(given_options))
             assert isinstance(call, ApiCall)
             if api == {"software": "openai"}:
-                # Chat completions alone are not translated: every call looks at its messages before.
+                # Not translated: every call looks at its messages before.
                 parse_messages(messages)
             assert isinstance(json.loads(call.encoded_body("m")), dict)
