@@ -116,9 +116,8 @@ def _site_named(
     if profile is not None:
         return profiled_site(profile, environ)
     sites = ", ".join(each.name for each in profiles.values())
-    raise ProviderNotFoundError(
-        f"{unknown}; {f'sites: {sites}' if sites else 'no profile names a site'}; or a URL"
-    )
+    named = f"sites: {sites}" if sites else "no tailrace.toml that is read here names a site"
+    raise ProviderNotFoundError(f"{unknown}; {named}; or a URL")
 
 
 def profiled_site(profile: Profile, environ: Mapping[str, str] | None = None) -> Site:

@@ -96,7 +96,9 @@ def test_a_name_nobody_has_lists_those_there_are(tmp_path: Path) -> None:
         ProviderNotFoundError, match=r"no provider 'mine'.*ChatGptt.*sites: Shop; or a URL"
     ):
         profiled(tmp_path, "url = 'https://shop.example'", name="mine")
-    with pytest.raises(ProviderNotFoundError, match="no profile names a site; or a URL"):
+    with pytest.raises(
+        ProviderNotFoundError, match=r"no tailrace\.toml that is read here names a site; or a URL"
+    ):
         site("x", environ={}, folder=tmp_path / "none", user_folder=tmp_path / "none")
 
 
