@@ -50,17 +50,17 @@ def registry(tmp_path: Path) -> ModelRegistry:
     return ModelRegistry.load(created=7, environ={}, folder=tmp_path, user_folder=tmp_path / "none")
 
 
-def test_the_public_sites_then_the_profiles(registry: ModelRegistry) -> None:
+def test_the_profiles_then_the_public_sites(registry: ModelRegistry) -> None:
     names = [provider.__name__ for provider in site_providers()]
-    assert [site.name for site in registry.sites] == [*names, "shop", "models", "open", "closed"]
+    assert [site.name for site in registry.sites] == ["shop", "models", "open", "closed", *names]
     ids = [model.id for model in registry.models]
-    assert ids[:4] == [
+    assert ids[:4] == ["shop/default", "models/gpt-4o", "models/org/deep/model", "closed/llama"]
+    assert ids[4:8] == [
         "ChatGptt/gpt-4",
         "ChatGptt/gpt-4o",
         "ChatGptt/gpt-4o-mini",
         "ChatgptFree/gpt-4o-mini-2024-07-18",
     ]
-    assert ids[-4:] == ["shop/default", "models/gpt-4o", "models/org/deep/model", "closed/llama"]
     assert [id_ for site in registry.sites for id_ in site.models] == ids
     assert "GPROChat/gemini-1.5-pro" in ids
 

@@ -18,13 +18,13 @@ from typing import TYPE_CHECKING, Self
 
 from tailrace import errors
 from tailrace._headers import encodable, seconds_to_wait
-from tailrace.transport._posting import SessionPoster
+from tailrace.transport._posting import Poster, WholeReply
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from types import TracebackType
+    from typing import Any
 
-    from tailrace.transport._posting import Poster
 
 __all__ = [
     "DEFAULT_LIMITS",
@@ -161,7 +161,7 @@ class Transport(_Closing):
         Raises what `session` does, and `InvalidRequestError` for a malformed URL.
         """
         options = {"cookies": cookies, "proxy": proxy, "timeouts": timeouts, "limits": limits}
-        return SessionPoster(self, url, headers=headers, options=options)
+        return _SessionPoster(self, url, headers=headers, options=options)
 
     @abstractmethod
     async def aclose(self) -> None:
@@ -297,3 +297,55 @@ async def read_all(response: Response, *, max_bytes: int, idle: float | None = N
                 f"the reply is larger than {max_bytes} bytes", status=response.status
             )
     return bytes(parts)
+
+
+class _SessionPoster(Poster):
+    """Posts over any transport: a session of its own for each."""
+
+    def __init__(
+        self,
+        transport: Transport,
+        url: str,
+        *,
+        headers: Mapping[str, str] | None,
+        options: Mapping[str, Any],
+    ) -> None:
+        """Post to `url`; `options`: those of `Transport.session`."""
+        self._transport = transport
+        self._url = url
+        self._headers = headers
+        self._options = options
+        transport.session(**options)  # wrong ones fail here, and once
+
+    async def post(self, body: bytes) -> WholeReply:
+        """See `Poster.post`."""
+        total = self._options["timeouts"].total
+        try:
+            async with asyncio.timeout(total) as clock:
+                return await self._post(body)
+        except TimeoutError:
+            if not clock.expired():
+                raise
+        raise errors.TimeoutError("total", total)
+
+    async def aclose(self) -> None:
+        """See `Poster.aclose`."""
+
+    async def _post(self, body: bytes) -> WholeReply:
+        async with self._transport.session(**self._options) as session:
+            response = await session.post(self._url, body=body, headers=self._headers)
+            parts, failure = await _read_parts(response, self._options["timeouts"].idle)
+            return WholeReply(response.status, response.headers, parts, failure)
+
+
+async def _read_parts(
+    response: Response, idle: float | None
+) -> tuple[bytes, errors.TailraceError | None]:
+    """Return the body as far as it came, and why it is no longer."""
+    parts = bytearray()
+    try:
+        while data := await read_within(response, idle):
+            parts += data
+    except errors.TailraceError as failure:
+        return bytes(parts), failure
+    return bytes(parts), None
