@@ -142,8 +142,12 @@ async def test_a_row_without_a_model_fails_by_name_beside_one_that_has_it(tmp_pa
     async with served() as server:
         report = await batch.run(rows, tmp_path / "out", server.site(model=""))
         assert server.prompts == ["two"]
-    assert (report.done, report.failed) == (1, 1)
-    assert "names no model" in failures(tmp_path / "out")["row 0"]["error"]["message"]
+        assert (report.done, report.failed) == (1, 1)
+        assert "names no model" in failures(tmp_path / "out")["row 0"]["error"]["message"]
+        left = tmp_path / "out" / "errors-00000-of-00001.jsonl"
+        await batch.run(left, tmp_path / "mended", server.site(model=""), model="m")
+        assert server.prompts == ["two", "one"]
+    assert list(answers(tmp_path / "mended")) == ["row 0"]
 
 
 @pytest.mark.parametrize("software", ["openai", "anthropic", "gemini", "ollama"])
