@@ -12,6 +12,7 @@
     │   ├── BatchInputError                   a batch's input cannot be read, or has bad rows
     │   ├── ProfileError                      a file of site profiles: file, key, what was expected
     │   └── RecordingError                    no recording, or one that grows too large
+    ├── BatchTableError                       a batch ran, and its table failed: error, report
     ├── BatchWorkersError                     a batch's workers died, or could not start
     ├── BatchWriteError                       a batch's output cannot be written (a full disk)
     ├── ProviderNotFoundError
@@ -45,8 +46,8 @@
                 └── CloudflareError
                     └── ChallengeError        kind "challenge": a page meant for a browser
 
-The names gpt4free's callers know are kept. This module imports nothing of ours, so that every other
-module, the Rust bindings included, can import it.
+The names gpt4free's callers know are kept. When it runs, this module imports nothing of ours,
+so that every other module, the Rust bindings included, can import it.
 
 A message is one line of at most 300 characters, whoever wrote it; `TailraceError.raw` keeps what
 did not fit. No message built here holds a nonce, a key, a cookie, a password or a prompt, and what
@@ -62,11 +63,14 @@ from typing import TYPE_CHECKING, Literal
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
+    from tailrace.batch import Report
+
 __all__ = [
     "ArchiveError",
     "BatchFolderError",
     "BatchInputError",
     "BatchLockedError",
+    "BatchTableError",
     "BatchWorkersError",
     "BatchWriteError",
     "ChallengeError",
@@ -271,6 +275,21 @@ class RecordingError(InvalidRequestError):
 
     The message names the line.
     """
+
+
+class BatchTableError(TailraceError):
+    """A batch's run ended, and the table of its answers could not be written.
+
+    `error`: what failed at the table, such as an InvalidRequestError for a column that no row has;
+    `report`: the run's, a `tailrace.batch.Report`. All rows are kept: the same run with another
+    table asks none of them again.
+    """
+
+    def __init__(self, error: TailraceError, report: Report) -> None:
+        self.error = error
+        self.report = report
+        self.raw: str = error.raw
+        super().__init__(f"the run has ended, and its table failed: {error}")
 
 
 class BatchWorkersError(TailraceError):

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from tailrace import errors
+from tailrace.batch import Plan, Report
 from tailrace.errors import reply_error
 
 # A line of the drawing: its indentation, the name, and what else it is in brackets.
@@ -196,6 +197,19 @@ def test_callers_catch_them_by_what_they_know() -> None:
             raise raised
 
 
+REPORT = Report(
+    site="s",
+    url="http://s",
+    software="openai",
+    model="m",
+    at="",
+    input="in",
+    output="out",
+    shard=(0, 1),
+    plan=Plan(),
+)
+
+
 def made_of(text: str) -> list[errors.TailraceError]:
     """One error of each class, with a message of, or around, `text`."""
     in_streams = [
@@ -206,6 +220,7 @@ def made_of(text: str) -> list[errors.TailraceError]:
         if issubclass(each, errors.StreamError)
     ]
     others = [
+        errors.BatchTableError(errors.TLSError(text), REPORT),
         errors.TimeoutError("idle", 1, text),
         errors.TokenNotFoundError("missing_nonce", text),
         errors.RedirectError(text, "https://b.example/"),

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tailrace import Site, errors
+from tailrace.batch import Plan, Report
 from tailrace.errors import StreamError, TailraceError, reply_error
 from tailrace.gateway._logs import words_of
 from tailrace.gateway._problems import (
@@ -42,6 +43,21 @@ def status(
 QUOTA = errors.ConversationLimitError("upstream", "used up", status=200, code="tokenLimitReached")
 PROFILE = errors.ProfileError(
     "/home/someone/tailrace.toml", "sites.shop.api_key_env", "the variable KEY is not set"
+)
+
+TABLE = errors.BatchTableError(
+    errors.InvalidRequestError("no column"),
+    Report(
+        site="s",
+        url="http://s",
+        software="openai",
+        model="m",
+        at="",
+        input="in",
+        output="out",
+        shard=(0, 1),
+        plan=Plan(),
+    ),
 )
 
 INVALID, UPSTREAM = "invalid_request_error", "upstream_error"
@@ -78,6 +94,7 @@ CASES: list[tuple[TailraceError, int, str, str | None, str | None]] = [
     (errors.RetryNoProviderError("none"), 502, UPSTREAM, "upstream_failed", "false"),
     (errors.ResponseError("nothing"), 502, UPSTREAM, "upstream_failed", "false"),
     (errors.BatchWriteError("full"), 502, UPSTREAM, "upstream_failed", "false"),
+    (TABLE, 502, UPSTREAM, "upstream_failed", "false"),
     (errors.BatchWorkersError("died"), 502, UPSTREAM, "upstream_failed", "false"),
     (errors.TailraceError("anything"), 502, UPSTREAM, "upstream_failed", "false"),
     (errors.RetryProviderError([("A", errors.TLSError("x")), ("B", status(429))]), 429, "requests",

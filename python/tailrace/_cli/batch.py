@@ -6,7 +6,8 @@ import asyncio
 import re
 import signal
 import sys
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol, cast
 
@@ -37,7 +38,7 @@ from tailrace.batch._tables import DEFAULT_COLUMNS, check_table, write_table
 from tailrace.sites import SOFTWARE, site
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from tailrace.batch import Report
     from tailrace.batch._running import Run
@@ -52,6 +53,7 @@ _WHOSE = (
 )
 _SHARD = re.compile(r"(\d{1,5})/(\d{1,5})")
 _JSON_EVERY = 5.0  # seconds
+_LOOK_EVERY = 0.5  # seconds, whether the site is waited for
 _COUNT = click.IntRange(min=1)
 _RATE = click.FloatRange(min=0, min_open=True)
 
@@ -358,19 +360,23 @@ def _given(**options: Any) -> dict[str, Any]:
 
 async def _run(work: _Work, *, as_json: bool) -> Report:
     """Run to the end, or to a second Ctrl-C, and return the report."""
-    telling = asyncio.create_task(_tell_as_json(work)) if as_json else None
+    tasks = [asyncio.create_task(_tell_as_json(work))] if as_json else []
     try:
-        with _interruptible(work), _shown_live(work, is_wanted=not as_json):
+        with _interruptible(work), _shown_live(work, is_wanted=not as_json) as tell:
+            outages = _Outages(work, tell, as_json=as_json)
+            tasks.append(asyncio.create_task(outages.watch()))
             await work.until_end()
+            outages.look()
     except asyncio.CancelledError:
         task = asyncio.current_task()
         if task is not None:
             task.uncancel()
     finally:
-        if telling is not None:
-            telling.cancel()
-            with suppress(asyncio.CancelledError):
-                await telling
+        for each in tasks:
+            each.cancel()
+        for end in await asyncio.gather(*tasks, return_exceptions=True):
+            if isinstance(end, Exception):
+                raise end
     return work.report()
 
 
@@ -416,16 +422,52 @@ async def _tell_as_json(work: _Work) -> None:
         click.echo(work.report().to_json())
 
 
+class _Outages:
+    """What `tell` is to say once each: that the run waits for a site, and that this answers again.
+
+    With `as_json` the report is written, too, as it is then.
+    """
+
+    def __init__(self, work: _Work, tell: Callable[[str], object], *, as_json: bool) -> None:
+        self._work = work
+        self._tell = tell
+        self._as_json = as_json
+        self._is_told = False
+
+    async def watch(self) -> None:
+        while True:
+            await asyncio.sleep(_LOOK_EVERY)
+            self.look()
+
+    def look(self) -> None:
+        report = self._work.report()
+        if bool(report.waiting) == self._is_told:
+            return
+        if self._is_told and (report.stopped or report.interrupted):
+            return  # it ended without an answer
+        self._is_told = not self._is_told
+        words = "the site answers again"
+        if report.waiting:
+            words = (
+                f"{report.waiting}; one request at a time probes it, for "
+                f"{report.plan.patience:g} s at most (--patience)"
+            )
+        self._tell(visible_line(words))
+        if self._as_json:
+            click.echo(report.to_json())
+
+
 @contextmanager
-def _shown_live(work: _Work, *, is_wanted: bool) -> Iterator[None]:
-    """Show a bar on stderr, where stderr is a terminal."""
+def _shown_live(work: _Work, *, is_wanted: bool) -> Iterator[Callable[[str], object]]:
+    """Show a bar on stderr, where stderr is a terminal; yield what writes a line to stderr."""
     if not is_wanted or not sys.stderr.isatty():
-        yield
+        yield partial(click.echo, err=True)
         return
     from tailrace._cli.batch_bar import shown_bar  # noqa: PLC0415 - slow to import
 
-    with shown_bar(work.report, console(stderr=True)):
-        yield
+    screen = console(stderr=True)
+    with shown_bar(work.report, screen):
+        yield partial(screen.print, soft_wrap=True)
 
 
 # -- telling ---------------------------------------------------------------------------------------

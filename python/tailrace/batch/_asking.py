@@ -119,6 +119,11 @@ _read = msgspec.json.Decoder(_Fields).decode
 _read_all = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 
 
+def names_none(name: object) -> bool:
+    """Tell whether a row's field of a model names none."""
+    return name is msgspec.UNSET or name is None or name == ""
+
+
 class Models:
     """The models that rows may name at a site, and the one of those that name none."""
 
@@ -133,7 +138,7 @@ class Models:
 
         Raises InvalidRequestError for one that the site does not have, and where there is none.
         """
-        if name is msgspec.UNSET or name is None or name == "":
+        if names_none(name):
             if not self.default:
                 raise RefusedRow(
                     "the row names no model, and neither do the run (--model) and the site",

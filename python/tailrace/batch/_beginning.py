@@ -9,14 +9,16 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 from weakref import finalize
 
+from tailrace.batch._asking import RefusedRow, names_none, read_row
 from tailrace.batch._folder import OutputFolder
 from tailrace.batch._inputs import open_source
 from tailrace.batch._objects import CHUNK_SECONDS, ObjectFolder
 from tailrace.batch._plan import Plan
+from tailrace.batch._rows import Row
 from tailrace.batch._running import Run
 from tailrace.batch._store import fetched, is_url
 from tailrace.batch._tables import DEFAULT_COLUMNS, check_table, write_table
-from tailrace.errors import InvalidRequestError
+from tailrace.errors import BatchTableError, InvalidRequestError, TailraceError
 from tailrace.sites._software import SOFTWARE
 from tailrace.transport._rules import checked_url
 
@@ -67,8 +69,9 @@ async def run(
     What the site fails at is in the report, and among the failures. Raises BatchInputError for an
     input that cannot be read or has bad rows, BatchFolderError for a folder that another run has,
     or in which another one was begun, BatchWriteError for an output that cannot be written, and
-    InvalidRequestError or ProfileError for a site or an option that cannot be used. Cancelled, it
-    closes every connection; what was written stays.
+    InvalidRequestError or ProfileError for a site or an option that cannot be used, as where no row
+    has a model. A table that fails after the run raises BatchTableError, which has the report.
+    Cancelled, it closes every connection; what was written stays.
     """
     if text is not None and is_url(output):
         raise InvalidRequestError("a table is made of an output folder, and a URL is none")
@@ -98,9 +101,16 @@ async def run(
         (await beginning).folder.close()
         raise
     await work.until_end()
-    if text is not None:
+    report = work.report()
+    if text is None:
+        return report
+    try:
         await asyncio.to_thread(write_table, output, work.source, text, columns=columns)
-    return work.report()
+    except TailraceError as error:
+        failure = error
+    else:
+        return report
+    raise BatchTableError(failure, report)
 
 
 def begin(
@@ -131,6 +141,7 @@ def begin(
         source = open_input(input_, output, **reading)
     if text is not None:
         check_table(output, source, text, columns=columns)
+    _check_models(source, site, model)
     options: dict[str, Any] = {
         "shard": shard,
         "skip_bad": skip_bad,
@@ -178,6 +189,30 @@ def open_input(input_: str | Path, output: str | Path, **reading: Any) -> Source
     source.name = str(input_)
     finalize(source, copies.cleanup)
     return source
+
+
+def _check_models(source: Source, site: Site, model: str) -> None:
+    """Refuse a run none of whose rows can be sent for want of a model, while it has no folder yet.
+
+    The folder would keep the run to having no model. Where some rows name one, the others fail.
+    """
+    if SOFTWARE[site.software].has_page or site.resolve_model(model):
+        return
+    lacks = False
+    for row in source.rows():
+        try:
+            named = read_row(row).model if isinstance(row, Row) else 0
+        except RefusedRow:
+            continue
+        if names_none(named):
+            lacks = True
+        elif isinstance(named, str):
+            return
+    if lacks:
+        raise InvalidRequestError(
+            f"no row of {source.name} names a model, and {site.name} has no default: name one with "
+            "--model (in Python model=), or in the site's profile"
+        )
 
 
 def _meaning(site: Site, model: str) -> dict[str, Any]:

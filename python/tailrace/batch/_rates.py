@@ -15,7 +15,7 @@ from tailrace._calls.retry_policy import passes
 if TYPE_CHECKING:
     from tailrace.errors import TailraceError
 
-__all__ = ["Breaker", "Meter", "Tokens", "Verdict", "Window", "judge"]
+__all__ = ["Breaker", "Meter", "Tokens", "Verdict", "Window", "judge", "outage"]
 
 _MINUTE = 60.0
 _SLACK = 0.1  # seconds that a late wake-up may be made up for
@@ -181,6 +181,25 @@ def _by_status(error: TailraceError, longest_retry_after: float) -> Verdict:
     if status >= _SERVER_ERRORS:
         return Verdict("down", retry_after=wanted)
     return Verdict("row")
+
+
+def outage(error: TailraceError | None, *, has_key: bool) -> str:
+    """Tell in words why no row can be answered; `error`: the last failure of the site, if known.
+
+    `has_key`: whether requests are sent with a key.
+    """
+    status = getattr(error, "status", None)
+    head = "the site does not answer"
+    if getattr(error, "code", None) in _NO_MONEY or isinstance(error, _USED_UP):
+        head = "the site's quota is used up"
+    elif isinstance(error, errors.CloudflareError):
+        head = "a guard in front of the site answers instead of it"
+    elif status in _WHOEVER_ASKS:
+        head = "the site refuses the key" if has_key else "the site refuses requests without a key"
+    return head if error is None else f"{head}: {error}"
+
+
+_USED_UP = (errors.ConversationLimitError, errors.PaymentRequiredError)
 
 
 class Breaker:

@@ -39,8 +39,9 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
 
     `errors`: this run's failed rows by the code of their error, of each of which `examples` has the
     first one's message; `dropped`: fields without effect at the site, by name, and in how many
-    rows; `usage`: the tokens of the answers. `interrupted`: whether somebody ended the run early;
-    `stopped`: why the run ended by itself before its last row, empty where it did not.
+    rows; `usage`: the tokens of the answers. `waiting`: while the site is down, and one request
+    now and then probes it, why; empty otherwise. `interrupted`: whether somebody ended the run
+    early; `stopped`: why the run ended by itself before its last row, empty where it did not.
     """
 
     site: str
@@ -68,6 +69,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     examples: dict[str, str] = {}
     dropped: dict[str, int] = {}
     usage: Tokens = Tokens()
+    waiting: str = ""
     interrupted: bool = False
     stopped: str = ""
     version: str = __version__

@@ -20,6 +20,7 @@ from tailrace.batch._asking import FailedRow, Models, RefusedRow, code_of
 from tailrace.batch._direct import DirectAsker
 from tailrace.batch._gate import ClosedError, Gate
 from tailrace.batch._rates import Tokens as Estimates
+from tailrace.batch._rates import outage
 from tailrace.batch._report import Report, Tokens
 from tailrace.batch._retries import has_budget, seconds_until_next
 from tailrace.batch._rows import ENDPOINTS
@@ -416,6 +417,7 @@ class Run:
             examples=dict(self._examples),
             dropped=dict(self._dropped),
             usage=Tokens(prompt=prompt, completion=completion, total=total, estimated=estimated),
+            waiting=self._outage() if self._gate.is_open and self._ended is None else "",
             interrupted=self._is_interrupted,
             stopped=self._reason(),
         )
@@ -424,6 +426,9 @@ class Run:
         if not self._gate.is_tripped:
             return ""
         return (
-            f"the site answers no more: {self._last_failure}. What is done is kept: the same run, "
-            "begun again, goes on with the rows that are left"
+            f"{self._outage()}. What is done is kept: the same run, begun again, goes on with the "
+            "rows that are left"
         )
+
+    def _outage(self) -> str:
+        return outage(self._last_failure, has_key=self._site.api_key is not None)

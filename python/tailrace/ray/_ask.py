@@ -12,7 +12,7 @@ from tailrace._environment import Environment
 from tailrace.batch import Plan
 from tailrace.batch._asking import code_of
 from tailrace.batch._gate import ClosedError, Gate
-from tailrace.batch._rates import Tokens
+from tailrace.batch._rates import Tokens, outage
 from tailrace.batch._retries import has_budget, seconds_until_next
 from tailrace.errors import InvalidRequestError, StreamError, TailraceError
 from tailrace.transport import Transport, make_transport
@@ -124,8 +124,8 @@ class Ask:
             while not await self._try(row, prompt):  # noqa: ASYNC110 - it polls nothing
                 await asyncio.sleep(row.wait)
         except ClosedError:
-            last = f": {self._last}" if self._last is not None else ""
-            row.fail("site_down", f"the site answers no more{last}")
+            words = outage(self._last, has_key=self._site.api_key is not None)
+            row.fail("site_down", words)
         except Exception as error:  # one row must not end the others
             log.exception("a row could not be asked")
             row.fail("unexpected", f"{type(error).__name__}: {error}")

@@ -65,6 +65,7 @@ class _Place:
         self.shards: set[int] = set()
         self.reading: set[int] = set()
         self.under_way = self.limit = 0
+        self.waiting = ""
 
 
 class Driver:
@@ -128,10 +129,16 @@ class Driver:
                 seconds=now - self._began,
                 under_way=sum(each.under_way for each in self._places),
                 concurrency=sum(each.limit for each in self._places),
+                waiting="" if self._ended else self._waiting(),
                 interrupted=self._is_interrupted,
                 stopped=self._stopped,
             )
         )
+
+    def _waiting(self) -> str:
+        """Return why all workers wait for the site, empty while it answers one of them."""
+        reasons = [each.waiting for each in self._joined()]
+        return reasons[0] if reasons and all(reasons) else ""
 
     def stop(self) -> None:
         """Begin no more rows; the run ends when those under way have. From any thread."""
@@ -218,9 +225,10 @@ class Driver:
         for shard, report in status.reports.items():
             if shard in place.shards and self._shards.was_opened(shard):
                 self._shards.tell(shard, report)
-        place.under_way, place.limit = 0, 0
+        place.under_way, place.limit, place.waiting = 0, 0, ""
         for report in status.reports.values():  # they share one gate
             place.under_way, place.limit = report.under_way, report.concurrency
+            place.waiting = place.waiting or report.waiting
         if status.paused:
             for other in self._joined():
                 if other is not place:

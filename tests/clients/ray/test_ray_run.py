@@ -275,7 +275,7 @@ async def test_a_site_that_is_down_stops_the_run(tmp_path: Path) -> None:
     async with served() as server:
         server.status = 401
         report = await run(given, tmp_path / "out", server.site(), workers=2, shards=2)
-        assert "the site answers no more" in report.stopped
+        assert "the site refuses requests without a key" in report.stopped
         assert (report.done, report.left) == (0, 40)
         server.status = 200
         again = await run(given, tmp_path / "out", server.site(), workers=2)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import pickle
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -11,7 +12,7 @@ from rows import CHAT, answers, chat, completion, failures, served, write_rows
 
 from tailrace import RetryPolicy, Site, Throttle, batch
 from tailrace.batch import Plan
-from tailrace.errors import InvalidRequestError, ProfileError
+from tailrace.errors import BatchTableError, InvalidRequestError, ProfileError
 from tailrace.replica import Replica
 from tailrace.sites import Secret
 from tailrace.transport import AiohttpTransport, Limits
@@ -121,7 +122,6 @@ async def test_each_endpoint_is_asked_at_its_path(tmp_path: Path) -> None:
     ("body", "options", "code", "words"),
     [
         (chat("hi", stream=True), {}, "invalid_request", "stream: a batch takes whole answers"),
-        (chat("hi"), {"model": ""}, "invalid_request", "names no model"),
         (chat("hi", model="b"), {"models": ["m"]}, "model_not_found", "does not know the model"),
     ],
 )
@@ -135,6 +135,49 @@ async def test_what_cannot_be_sent_fails_by_name_and_is_not_sent(
     assert failure["error"]["code"] == code
     assert words in failure["error"]["message"]
     assert failure["body"] == body
+
+
+async def test_a_row_without_a_model_fails_by_name_beside_one_that_has_it(tmp_path: Path) -> None:
+    rows = write_rows(tmp_path / "in.jsonl", [chat("one"), chat("two", model="m")])
+    async with served() as server:
+        report = await batch.run(rows, tmp_path / "out", server.site(model=""))
+        assert server.prompts == ["two"]
+        assert (report.done, report.failed) == (1, 1)
+        assert "names no model" in failures(tmp_path / "out")["row 0"]["error"]["message"]
+        left = tmp_path / "out" / "errors-00000-of-00001.jsonl"
+        await batch.run(left, tmp_path / "mended", server.site(model=""), model="m")
+        assert server.prompts == ["two", "one"]
+    assert list(answers(tmp_path / "mended")) == ["row 0"]
+
+
+@pytest.mark.parametrize("software", ["openai", "anthropic", "gemini", "ollama"])
+async def test_a_run_without_any_model_is_refused_and_costs_no_folder(
+    tmp_path: Path, software: SoftwareName
+) -> None:
+    bodies = [chat("one"), chat("two", model=""), chat("three", model=None)]
+    rows, out = write_rows(tmp_path / "in.jsonl", bodies), tmp_path / "out"
+    async with served() as server:
+        site = Site(server.url, software=software)
+        with pytest.raises(InvalidRequestError, match=r"no row of .* names a model.*--model"):
+            await batch.run(rows, out, site)
+        assert server.bodies == []
+        assert not out.exists()
+        report = await batch.run(rows, out, server.site(model=""), model="m")
+    assert (report.done, report.failed) == (3, 0)
+
+
+async def test_a_table_that_fails_after_the_run_has_its_report(tmp_path: Path) -> None:
+    rows = write_rows(tmp_path / "in.jsonl", [chat("one"), chat("two")])
+    out, table = tmp_path / "out", tmp_path / "table.csv"
+    async with served() as server:
+        with pytest.raises(BatchTableError, match="there is no column nope") as raised:
+            await batch.run(rows, out, server.site(), text=table, columns=["id", "nope"])
+        assert isinstance(raised.value.error, InvalidRequestError)
+        assert raised.value.report.done == 2
+        assert pickle.loads(pickle.dumps(raised.value)).report == raised.value.report  # noqa: S301
+        again = await batch.run(rows, out, server.site(), text=table, columns=["id"])
+        assert (again.skipped, len(server.bodies)) == (2, 2)
+    assert table.read_text() == "id\nrow 0\nrow 1\n"
 
 
 async def test_a_throttle_of_the_site_holds(tmp_path: Path) -> None:

@@ -290,7 +290,7 @@ async def test_a_site_that_is_down_ends_the_run_and_the_next_one_goes_on(tmp_pat
         site = server.site()
     report = await batch.run(rows, out, site, Plan(concurrency=4, stop_after=5, patience=0))
     assert (report.done, report.failed, report.left) == (0, 0, 50)
-    assert "answers no more" in report.stopped
+    assert report.stopped.startswith("the site does not answer: ")
     assert "could not be reached" in report.stopped
     assert "goes on with the rows that are left" in report.stopped
     async with served(port=port):
@@ -298,17 +298,29 @@ async def test_a_site_that_is_down_ends_the_run_and_the_next_one_goes_on(tmp_pat
     assert (report.done, report.failed, report.stopped) == (50, 0, "")
 
 
-@pytest.mark.parametrize("status", [401, 403])
-async def test_a_key_that_is_refused_ends_the_run_at_once(tmp_path: Path, status: int) -> None:
+@pytest.mark.parametrize(
+    ("status", "key", "words"),
+    [
+        (401, "k", "the site refuses the key: "),
+        (403, "k", "the site refuses the key: "),
+        (401, None, "the site refuses requests without a key: "),
+        (402, "k", "the site's quota is used up: "),
+    ],
+)
+async def test_a_key_that_is_refused_ends_the_run_at_once(
+    tmp_path: Path, status: int, key: str | None, words: str
+) -> None:
     async def answer(path: str, body: dict[str, Any]) -> web.Response:
         del path, body
         return error(status)
 
     rows, out = some_rows(tmp_path, 100), tmp_path / "out"
     async with served(answer) as server:
-        report = await batch.run(rows, out, server.site(), Plan(concurrency=4, stop_after=5))
+        site, plan = server.site(api_key=key), Plan(concurrency=4, stop_after=5)
+        report = await batch.run(rows, out, site, plan)
         assert len(server.bodies) <= 9
-    assert (report.failed, report.left) == (0, 100)
+    assert (report.failed, report.left, report.waiting) == (0, 100, "")
+    assert report.stopped.startswith(words)
     assert str(status) in report.stopped
 
 

@@ -9,6 +9,7 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from aiohttp import web
 from cli_process import finish, interrupt, run, run_on_terminal, start
 from rows import answers, chat, failures, repeat, served, write_rows
 
@@ -17,7 +18,6 @@ from tailrace.replica import Replica
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from aiohttp import web
     from rows import Server
 
 
@@ -68,8 +68,46 @@ async def test_a_site_that_is_down_is_exit_code_4(tmp_path: Path) -> None:
     ended = await run(*arguments(rows, out, server, *more))
     assert ended.code == 4
     assert "20 left" in ended.stdout
-    assert "tailrace: the site answers no more: http://127.0.0.1" in ended.stderr
+    assert "tailrace: the site does not answer: http://127.0.0.1" in ended.stderr
     assert (answers(out), failures(out)) == ({}, {})
+
+
+@pytest.mark.parametrize("more", [(), ("--json",)])
+async def test_a_site_that_is_waited_for_is_told_once_and_once_again(
+    tmp_path: Path, more: tuple[str, ...]
+) -> None:
+    rows, out = some_rows(tmp_path, 20), tmp_path / "out"
+    async with served() as down:
+        pass
+    port = int(down.url.split(":")[2].split("/")[0])
+    process = await start(*arguments(rows, out, down, "--stop-after", "3", *more))
+    assert process.stderr is not None
+    seen = b""
+    while b"--patience" not in seen:
+        line = await process.stderr.readline()
+        assert line, seen
+        seen += line
+    assert line.startswith(b"the site does not answer: http://127.0.0.1")
+    assert line.endswith(b"; one request at a time probes it, for 300 s at most (--patience)\n")
+    async with served(port=port):
+        ended = await finish(process)
+    assert (ended.code, ended.stderr) == (0, "the site answers again\n")
+    if more:
+        reports = [json.loads(line) for line in ended.stdout.splitlines()]
+        waits = [bool(each["waiting"]) for each in reports]
+        assert (waits[0], waits[-1], sorted(waits, reverse=True)) == (True, False, waits)
+    assert len(answers(out)) == 20
+
+
+async def test_a_run_without_any_model_is_refused_naming_the_option(tmp_path: Path) -> None:
+    rows, out = some_rows(tmp_path, 2), tmp_path / "out"
+    async with served() as server:
+        where = ["--site", server.url, "--software", "anthropic"]
+        ended = await run("batch", str(rows), str(out), *where)
+        assert (ended.code, ended.stdout, server.bodies) == (2, "", [])
+    assert "names a model" in ended.stderr
+    assert "--model" in ended.stderr
+    assert not out.exists()
 
 
 async def test_machines_get_lines(tmp_path: Path) -> None:
@@ -150,6 +188,21 @@ async def test_a_terminal_has_a_bar(tmp_path: Path) -> None:
     assert "20/20" in shown
     assert "tokens in" in shown
     assert "20 done in" in shown
+
+
+async def test_a_site_that_is_waited_for_is_told_above_the_bar(tmp_path: Path) -> None:
+    async def answer(path: str, body: dict[str, Any]) -> web.Response:
+        if len(server.bodies) <= 3:
+            return web.Response(status=500)
+        return await repeat(path, body)
+
+    rows, out = some_rows(tmp_path, 10), tmp_path / "out"
+    more = ("--concurrency", "1", "--stop-after", "3")
+    async with served(answer) as server:
+        shown = await run_on_terminal(*arguments(rows, out, server, *more))
+    assert shown.count("the site does not answer: ") == 1
+    assert shown.count("the site answers again\n") == 1
+    assert "10 done in" in shown
 
 
 async def test_stdin_is_an_input(tmp_path: Path) -> None:
