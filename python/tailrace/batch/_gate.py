@@ -44,6 +44,7 @@ class Gate:
         self._timer: asyncio.TimerHandle | None = None
         self._is_closed = False
         self.is_tripped = False
+        self.last_failure: TailraceError | None = None  # of the site, not of a row alone
 
     @property
     def limit(self) -> int:
@@ -134,11 +135,17 @@ class Gate:
         if verdict.kind == "row":
             if not isinstance(error, InvalidRequestError):  # which was not sent
                 self._breaker.answered(now)
-        elif self._breaker.failed(now, lasts=verdict.lasts):
-            self.is_tripped = True
-            self.close()
+        else:
+            self._site_failed(error, now, lasts=verdict.lasts)
         self._let_in()
         return verdict
+
+    def _site_failed(self, error: TailraceError, now: float, *, lasts: bool) -> None:
+        if not self.is_tripped:
+            self.last_failure = error
+        if self._breaker.failed(now, lasts=lasts):
+            self.is_tripped = True
+            self.close()
 
     def close(self) -> None:
         """Let no request begin any more; those that wait for it are told."""

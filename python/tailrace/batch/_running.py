@@ -24,7 +24,7 @@ from tailrace.batch._rates import outage
 from tailrace.batch._report import Report, Tokens
 from tailrace.batch._retries import has_budget, seconds_until_next
 from tailrace.batch._rows import ENDPOINTS
-from tailrace.errors import InvalidRequestError, TailraceError, one_line
+from tailrace.errors import InvalidRequestError, one_line
 from tailrace.transport import Transport, make_transport
 
 if TYPE_CHECKING:
@@ -106,7 +106,6 @@ class Run:
         self._idle = 0
         self._no_more = asyncio.Event()
         self._is_interrupted = False
-        self._last_failure: TailraceError | None = None
         self._began = clock()
         self._ended: float | None = None
         self._at = datetime.fromtimestamp(self._environment.now_ms() / 1000, UTC)
@@ -325,12 +324,9 @@ class Run:
 
     def _failed(self, job: _Job, failed: FailedRow, begun: float) -> None:
         """Ask a row again later, hold it while the site is down, or give it up."""
-        was_tripped = self._gate.is_tripped
         verdict = self._gate.failed(failed.error, begun)
         if verdict.kind == "refused":
             self._counts["refused"] += 1
-        if verdict.kind != "row" and not was_tripped:
-            self._last_failure = failed.error
         if self._gate.is_tripped:
             self._no_more.set()
         if self._no_more.is_set() and verdict.kind != "row":
@@ -431,4 +427,4 @@ class Run:
         )
 
     def _outage(self) -> str:
-        return outage(self._last_failure, has_key=self._site.api_key is not None)
+        return outage(self._gate.last_failure, has_key=self._site.api_key is not None)

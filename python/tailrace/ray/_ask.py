@@ -79,7 +79,6 @@ class Ask:
         self._estimates = Tokens()
         self._counts: Counter[str] = Counter()
         self._transport: Transport | None = None
-        self._last: TailraceError | None = None
 
     async def __call__(self, batch: Any) -> dict[str, Any]:
         """Return the batch with the columns of its answers, when all have come."""
@@ -124,7 +123,7 @@ class Ask:
             while not await self._try(row, prompt):  # noqa: ASYNC110 - it polls nothing
                 await asyncio.sleep(row.wait)
         except ClosedError:
-            words = outage(self._last, has_key=self._site.api_key is not None)
+            words = outage(self._gate.last_failure, has_key=self._site.api_key is not None)
             row.fail("site_down", words)
         except Exception as error:  # one row must not end the others
             log.exception("a row could not be asked")
@@ -175,8 +174,6 @@ class Ask:
         verdict = self._gate.failed(failure, begun)
         if verdict.kind == "refused":
             self._counts["refused"] += 1
-        if verdict.kind != "row":
-            self._last = failure
         seconds = seconds_until_next(
             row,
             failure,

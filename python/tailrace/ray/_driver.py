@@ -228,7 +228,7 @@ class Driver:
         place.under_way, place.limit, place.waiting = 0, 0, ""
         for report in status.reports.values():  # they share one gate
             place.under_way, place.limit = report.under_way, report.concurrency
-            place.waiting = place.waiting or report.waiting
+            place.waiting = report.waiting
         if status.paused:
             for other in self._joined():
                 if other is not place:

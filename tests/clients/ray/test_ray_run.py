@@ -282,6 +282,23 @@ async def test_a_site_that_is_down_stops_the_run(tmp_path: Path) -> None:
     assert (again.done, again.stopped) == (40, "")
 
 
+async def test_a_site_that_is_waited_for_is_in_the_report(tmp_path: Path) -> None:
+    given = rows(tmp_path / "in.jsonl", ["Say hello"] * 10)
+    async with served() as server:
+        server.status, told = 500, []
+
+        def look(report: Report) -> None:
+            if report.waiting:
+                told.append(report.waiting)
+                server.status = 200
+
+        report = await run(
+            given, tmp_path / "out", server.site(), Plan(stop_after=2), workers=1, progress=look
+        )
+    assert told[0].startswith("the site does not answer: ")
+    assert (report.done, report.failed, report.waiting) == (10, 0, "")
+
+
 async def test_what_cannot_be_run_is_refused_by_name(tmp_path: Path) -> None:
     given = rows(tmp_path / "in.jsonl", ["Say hello"] * 4)
     out = tmp_path / "out"
@@ -290,6 +307,9 @@ async def test_what_cannot_be_run_is_refused_by_name(tmp_path: Path) -> None:
         await run(given, out, site, workers=1)
         with pytest.raises(BatchFolderError, match="model was"):
             await run(given, out, site, model="other", workers=1)
+        with pytest.raises(InvalidRequestError, match=r"no row of .* names a model"):
+            await run(given, tmp_path / "none", site.replace(model=""), workers=1)
+        assert not (tmp_path / "none").exists()
         with pytest.raises(BatchFolderError, match="holds a run in 4 shards"):
             await run(given, out, site, workers=1, shards=5)
         held = (out / ".lock-00000-of-00004").open("w")

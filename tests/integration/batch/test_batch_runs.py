@@ -16,6 +16,7 @@ from rows import answers, chat, completion, failures, repeat, served, write_rows
 from tailrace import RetryPolicy, batch
 from tailrace.batch import Plan
 from tailrace.batch._beginning import begin
+from tailrace.batch._gate import Gate
 from tailrace.errors import BatchFolderError, BatchWriteError, InvalidRequestError
 
 if TYPE_CHECKING:
@@ -322,6 +323,23 @@ async def test_a_key_that_is_refused_ends_the_run_at_once(
     assert (report.failed, report.left, report.waiting) == (0, 100, "")
     assert report.stopped.startswith(words)
     assert str(status) in report.stopped
+
+
+async def test_runs_that_share_a_gate_say_the_same(tmp_path: Path) -> None:
+    async def answer(path: str, body: dict[str, Any]) -> web.Response:
+        del path, body
+        return error(401)
+
+    rows, out, plan = some_rows(tmp_path, 40), tmp_path / "out", Plan(stop_after=5)
+    gate = Gate(plan, time.monotonic, 60.0)
+    async with served(answer) as server:
+        site = server.site(api_key="k")
+        both = [begin(rows, out, site, plan, shard=(each, 2), gate=gate) for each in range(2)]
+        for work in both:
+            await work.until_end()
+    assert both[1].report().requests == 0
+    for work in both:
+        assert work.report().stopped.startswith("the site refuses the key: ")
 
 
 async def test_an_outage_fails_no_row(tmp_path: Path) -> None:
