@@ -165,7 +165,10 @@ class Driver:
             self._ended = time.monotonic()
             for place in self._places:
                 self._end(place)
-        return self.report()
+        report = self.report()
+        if self._tell is not None:
+            self._tell(report)
+        return report
 
     # -- waiting -----------------------------------------------------------------------------------
 

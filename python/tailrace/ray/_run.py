@@ -56,10 +56,10 @@ def run(
     `workers`: how many, one a node or one a CPU of the cluster; one is enough for thousands of
     requests a second. `shards`: how many, four a worker unless given, or as many as the run in
     `output` began with. `model`, `skip_bad`, `retry_failed` and `reading`: as of
-    `tailrace.batch.run`. `progress`: is given the report every second. `chunk_seconds`: at a URL,
-    the seconds after which answers are written at the latest, which is as much as is asked again
-    where a worker dies. `actor_options`: Ray's options for the workers, ``num_cpus`` (1) or
-    ``runtime_env``, say.
+    `tailrace.batch.run`. `progress`: is given the report every second, and the last one.
+    `chunk_seconds`: at a URL, the seconds after which answers are written at the latest, which is
+    as much as is asked again where a worker dies. `actor_options`: Ray's options for the workers,
+    ``num_cpus`` (1) or ``runtime_env``, say.
 
     What the site fails at is in the report, and among the failures; the counts of requests and
     tokens lack what a worker did in the second before it died. Raises MissingRequirementsError
