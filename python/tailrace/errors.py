@@ -46,8 +46,8 @@
                 └── CloudflareError
                     └── ChallengeError        kind "challenge": a page meant for a browser
 
-The names gpt4free's callers know are kept. When it runs, this module imports nothing of ours,
-so that every other module, the Rust bindings included, can import it.
+The names gpt4free's callers know are kept. This module imports nothing of ours, so that every other
+module, the Rust bindings included, can import it.
 
 A message is one line of at most 300 characters, whoever wrote it; `TailraceError.raw` keeps what
 did not fit. No message built here holds a nonce, a key, a cookie, a password or a prompt, and what
@@ -62,8 +62,7 @@ from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
-
-    from tailrace.batch import Report
+    from typing import Any
 
 __all__ = [
     "ArchiveError",
@@ -285,9 +284,9 @@ class BatchTableError(TailraceError):
     table asks none of them again.
     """
 
-    def __init__(self, error: TailraceError, report: Report) -> None:
+    def __init__(self, error: TailraceError, report: Any) -> None:
         self.error = error
-        self.report = report
+        self.report = report  # its class is above this module
         self.raw: str = error.raw
         super().__init__(f"the run has ended, and its table failed: {error}")
 
