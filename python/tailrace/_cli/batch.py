@@ -52,6 +52,7 @@ _WHOSE = (
     "gets as many requests as the input has rows, and whoever pays for its model pays for them."
 )
 _SHARD = re.compile(r"(\d{1,5})/(\d{1,5})")
+_PLAN = ("concurrency", "rpm", "tpm", "row_timeout", "retry_budget", "stop_after", "patience")
 _JSON_EVERY = 5.0  # seconds
 _LOOK_EVERY = 0.5  # seconds, whether the site is waited for
 _COUNT = click.IntRange(min=1)
@@ -222,33 +223,15 @@ class _Workers(click.ParamType["int | Literal['node', 'cpu']"]):
 @click.option(
     "--json", "as_json", is_flag=True, help="A line of JSON every 5 s, and one at the end."
 )
-def batch(  # one parameter an option
+def batch(
     input_: str,
     output: str,
     name: str,
     software: SoftwareName | None,
-    model: str,
-    concurrency: int,
-    fixed: bool,
-    rpm: float | None,
-    tpm: float | None,
-    row_timeout: float | None,
-    retry: int | None,
-    retry_budget: float,
-    stop_after: int,
-    patience: float,
     shard: tuple[int, int],
     engine: str,
     workers: int | Literal["node", "cpu"] | None,
     shards: int | None,
-    skip_bad: bool,
-    retry_failed: bool,
-    format_: str,
-    id_field: str | None,
-    prompt_field: str | None,
-    endpoint: str | None,
-    send: tuple[str, ...],
-    carry: tuple[str, ...],
     text: Path | None,
     columns: str,
     proxy: str | None,
@@ -256,6 +239,7 @@ def batch(  # one parameter an option
     trust: bool,
     i_own_it: bool,
     as_json: bool,
+    **others: Any,
 ) -> int:
     """Ask a site for every row of IN, and write each answer once to the folder OUT.
 
@@ -264,45 +248,25 @@ def batch(  # one parameter an option
     goes on where an earlier run ended, however it ended. Ctrl-C begins no more rows and
     waits for those under way; a second one cuts them.
     """
-    plan = Plan(
-        concurrency=concurrency,
-        adaptive=not fixed,
-        rpm=rpm,
-        tpm=tpm,
-        row_timeout=row_timeout,
-        retry=None if retry is None else RetryPolicy(attempts=retry),
-        retry_budget=retry_budget,
-        stop_after=stop_after,
-        patience=patience,
-    )
+    plan = _plan(others)
     chosen = _with_clocks(site(name, software, trust=trust), proxy, timeout)
     if SOFTWARE[chosen.software].has_page:
         make_sure(chosen, _WHOSE, "to ask for all of it", is_owned=i_own_it)
-    reading = {
-        "format": format_,
-        "sent": send,
-        "carried": carry,
-        **_given(id_field=id_field, prompt_field=prompt_field, endpoint=endpoint),
-    }
-    options: dict[str, Any] = {
-        "model": model,
-        "skip_bad": skip_bad,
-        "retry_failed": retry_failed,
-        **reading,
-    }
+    reading = _reading(others)
     _check(engine, workers, shards, shard, output, text)
     shown = columns.split(",")
     files = [f"{output.rstrip('/')}/{kind}-*.jsonl" for kind in ("part", "errors")]
     if engine == "ray":
-        options.update(_given(workers=workers, shards=shards))
-        on_ray = OnRay(input_, output, chosen, plan, **options)
+        others.update(_given(workers=workers, shards=shards))
+        on_ray = OnRay(input_, output, chosen, plan, **others, **reading)
         click.echo(visible_line(f"{chosen.name}: asked by workers of Ray; {plan}"), err=True)
         source = None if text is None else open_input(input_, output, **reading)
         if text is not None and source is not None:
             check_table(output, source, text, columns=shown)
         report = run(_run(on_ray, as_json=as_json))
     else:
-        work = begin(input_, output, chosen, plan, shard=shard, text=text, columns=shown, **options)
+        others.update(shard=shard, text=text, columns=shown)
+        work = begin(input_, output, chosen, plan, **others, **reading)
         _announce(work.report(), plan)
         _tell_fields(work)
         report, source = run(_run(work, as_json=as_json)), work.source
@@ -322,6 +286,27 @@ class _Work(Protocol):
     def report(self) -> Report: ...
     def stop(self) -> None: ...
     async def until_end(self) -> None: ...
+
+
+def _plan(options: dict[str, Any]) -> Plan:
+    """Take out of the command's `options` what makes a plan, and return it."""
+    retry = options.pop("retry")
+    return Plan(
+        adaptive=not options.pop("fixed"),
+        retry=None if retry is None else RetryPolicy(attempts=retry),
+        **{each: options.pop(each) for each in _PLAN},
+    )
+
+
+def _reading(options: dict[str, Any]) -> dict[str, Any]:
+    """Take out of the command's `options` what says how the input is read, and return it."""
+    fields = {each: options.pop(each) for each in ("id_field", "prompt_field", "endpoint")}
+    return {
+        "format": options.pop("format_"),
+        "sent": options.pop("send"),
+        "carried": options.pop("carry"),
+        **_given(**fields),
+    }
 
 
 def _check(

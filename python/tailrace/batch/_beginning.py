@@ -23,7 +23,7 @@ from tailrace.sites._software import SOFTWARE
 from tailrace.transport._rules import checked_url
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from tailrace._environment import Environment
     from tailrace.batch._gate import Gate
@@ -75,42 +75,36 @@ async def run(
     """
     if text is not None and is_url(output):
         raise InvalidRequestError("a table is made of an output folder, and a URL is none")
-    beginning = asyncio.ensure_future(
-        asyncio.to_thread(
-            partial(
-                begin,
-                input,
-                output,
-                site,
-                plan,
-                model=model,
-                shard=shard,
-                format=format,
-                skip_bad=skip_bad,
-                retry_failed=retry_failed,
-                environment=environment,
-                text=text,
-                columns=columns,
-                **reading,
-            )
-        )
-    )
+    reading.update(format=format, text=text, columns=columns, environment=environment)
+    reading.update(model=model, shard=shard, skip_bad=skip_bad, retry_failed=retry_failed)
+    work = await _begun(partial(begin, input, output, site, plan, **reading))
+    await work.until_end()
+    if text is not None:
+        await _write_table(work, output, text, columns)
+    return work.report()
+
+
+async def _begun(begin_: Callable[[], Run]) -> Run:
+    """Return the run that `begin_` makes in a thread; cancelled, give its folder free."""
+    beginning = asyncio.ensure_future(asyncio.to_thread(begin_))
     try:
-        work = await asyncio.shield(beginning)
+        return await asyncio.shield(beginning)
     except asyncio.CancelledError:
         (await beginning).folder.close()
         raise
-    await work.until_end()
-    report = work.report()
-    if text is None:
-        return report
+
+
+async def _write_table(
+    work: Run, output: str | Path, text: str | Path, columns: Sequence[str]
+) -> None:
+    """Write the table of a run that has ended; raises BatchTableError."""
     try:
         await asyncio.to_thread(write_table, output, work.source, text, columns=columns)
     except TailraceError as error:
         failure = error
     else:
-        return report
-    raise BatchTableError(failure, report)
+        return
+    raise BatchTableError(failure, work.report())
 
 
 def begin(
