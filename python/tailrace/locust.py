@@ -45,7 +45,7 @@ if TYPE_CHECKING:
     from tailrace.transport import TransportKind
 
     class User:
-        """What is used of Locust's class, which has no types."""
+        """Types of the part of Locust's `User` that is used here, as Locust has none."""
 
         abstract: bool
         environment: Any

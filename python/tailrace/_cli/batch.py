@@ -408,9 +408,9 @@ async def _tell_as_json(work: _Work) -> None:
 
 
 class _Outages:
-    """What `tell` is to say once each: that the run waits for a site, and that this answers again.
+    """Tells, once each, that a batch waits for its site, and that the site answers again.
 
-    With `as_json` the report is written, too, as it is then.
+    `tell` is given each line; with `as_json` the report is written, too, as it is then.
     """
 
     def __init__(self, work: _Work, tell: Callable[[str], object], *, as_json: bool) -> None:

@@ -48,7 +48,7 @@ class Duration(click.ParamType[float]):
 
 
 class Figures(Protocol):
-    """What counts the looks."""
+    """Counter of a guard's looks at a site."""
 
     def add(self, diagnosis: Diagnosis) -> None:
         """Count one more look."""

@@ -76,7 +76,7 @@ def _is(item: object, name: str) -> bool:
 
 
 class _Pieces:
-    """What h11 finds in the bytes of a connection, for a response."""
+    """Pieces of a response's body, as h11 finds them in the bytes of its connection."""
 
     def __init__(self, response: Any, connection: Any) -> None:
         self._response = response
@@ -182,7 +182,7 @@ class AsyncBody(_Pieces):
 
 
 class _Reads(asyncio.Protocol):
-    """What a transport brings, in the place of the protocol of a stream of anyio's.
+    """Protocol of an asyncio transport that keeps each read, in the place of anyio's own.
 
     The socket stays open for reading from one read to the next, until something comes that nobody
     waits for. A clock is looked at again when its time is up, and not set anew for each read.

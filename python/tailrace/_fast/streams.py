@@ -34,7 +34,7 @@ _T = TypeVar("_T")
 
 @dataclass(frozen=True)
 class Reading:
-    """How a package's streams are read."""
+    """Settings by which the streams of a package (openai, anthropic) are read."""
 
     named: bool
     """Whether each event has the name of its kind, and is nothing without."""

@@ -29,7 +29,7 @@ _BUCKETS = 256
 
 
 class Checked(msgspec.Struct, frozen=True):
-    """What reading an input through has shown.
+    """Result of reading a batch's input through before anything is sent.
 
     `rows`: how many rows it has, bad ones included; `bad`: how many of them cannot be sent;
     `last`: the number of the last one; `sent` and `carried`: the names of fields that are sent with

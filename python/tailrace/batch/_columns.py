@@ -57,7 +57,7 @@ _read_body = msgspec.json.Decoder(_Body).decode
 
 
 class Outcome:
-    """What a line of a part or errors file says about its row."""
+    """End of one row, as its line in a part or errors file tells it."""
 
     def __init__(self, number: int, line: bytes) -> None:
         self.number = number

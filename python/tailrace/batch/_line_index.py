@@ -30,7 +30,9 @@ _FILE = re.compile(r"(part|errors)-\d{5}-of-\d{5}\.jsonl")
 
 
 class LineIndex:
-    """Where each row's line stands, 8 bytes a row; as a context manager it closes the files.
+    """Index of the lines of a run's output by row, 8 bytes each; a context manager.
+
+    Leaving it closes the files.
 
     Raises BatchFolderError where `folder` holds no run, or one of another input than `source`.
     """

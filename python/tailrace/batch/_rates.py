@@ -88,7 +88,7 @@ class Tokens:
 
 
 class Window:
-    """How many requests may be under way: as many as given, until the site wants fewer.
+    """Limit of the requests under way: as many as given, until the site wants fewer.
 
     Each refusal halves the number, but once for all requests that were under way together; answers
     let it grow by one for as many as are under way, up to `most` again. `adapts`: False keeps it.
@@ -121,7 +121,7 @@ class Window:
 
 
 class Verdict(NamedTuple):
-    """What a failure says of the site.
+    """Meaning of one failure for the whole run.
 
     `kind`: ``refused`` (it wants fewer requests), ``down`` (it does not answer, or refuses whoever
     asks), ``row`` (it answers, but not this row). `lasts`: waiting would not help. `retry_after`:

@@ -43,7 +43,7 @@ class BadRow:
 
 
 class RowError(Exception):
-    """Why a record of the input is no row; it does not leave the package.
+    """A record of the input is no row; the error does not leave the package.
 
     `id`: the row's, None where none can be read.
     """

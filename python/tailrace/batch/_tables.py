@@ -40,7 +40,7 @@ _PARQUET_ROWS = 1000  # of a row group's piece
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """What a table holds: `done` rows and `failed` ones; `missing` ones have no line yet."""
+    """Counts of a written table: rows `done`, `failed`, and `missing`, which have no line yet."""
 
     done: int
     failed: int

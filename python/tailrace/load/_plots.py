@@ -30,7 +30,7 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class Plot:
-    """What is to be drawn: lines over one x axis, which `is_log` makes logarithmic.
+    """Plot of lines over one x axis, which `is_log` makes logarithmic.
 
     `x_text`, `y_text`: how a value is written at its axis; `x_name`: what the x axis is; `shaded`:
     the part of it, from its beginning on, that is left out of the figures.

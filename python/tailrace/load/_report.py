@@ -19,7 +19,7 @@ _LARGEST_FILE = 64 * 2**20
 
 
 class Client(msgspec.Struct, frozen=True, kw_only=True):
-    """What the client itself did, while the measured requests were under way.
+    """Figures of the client itself, while the measured requests were under way.
 
     `lag`: how late its event loop was, looked at a hundred times a second, and for as many moments
     in which it was away: what was read then may have been there for as long. `processor`: the part
@@ -51,7 +51,7 @@ class Tokens(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Rates(msgspec.Struct, frozen=True, kw_only=True):
-    """What the site did in a second of the measured time, warm-up left out.
+    """Answers and tokens of the site in a second of the measured time, warm-up left out.
 
     `answers`: whole answers that ended in it; `tokens`: those that came in it, an answer's spread
     evenly over the time in which it came.

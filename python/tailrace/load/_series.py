@@ -16,7 +16,7 @@ _FIRST_WIDTH = 0.25  # seconds
 
 
 class Slot(msgspec.Struct, frozen=True, kw_only=True):
-    """What happened in one slot of time, warm-up included.
+    """Counts of one slot of a load's time, warm-up included.
 
     `begun`, `whole`, `failed`: requests that began and that ended in it; `tokens`: about how many
     came in it; `open`: the most under way at once; `lag`: the most the client's loop was late, in

@@ -34,7 +34,7 @@ _LOOK_EVERY = 0.02  # seconds, whether so many requests have ended
 
 
 class Order(NamedTuple):
-    """What all workers of a run are told; the arguments are those of `tailrace.ray.run`."""
+    """Arguments of `tailrace.ray.run` that every worker of the run is given."""
 
     input: str
     output: str

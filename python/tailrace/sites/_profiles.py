@@ -213,7 +213,7 @@ class ModelGroup:
 
 @dataclass(frozen=True, slots=True)
 class Described:
-    """What files describe: sites by their names in lower case, groups of models by their names.
+    """Sites of profile files by their names in lower case, and groups of models by their names.
 
     `chat`: the files' tables ``[chat]``, in the order of the files.
     """

@@ -32,7 +32,7 @@ _BETWEEN_DRAWINGS = 0.03  # seconds: the eye needs no more, and the machine has 
 
 
 class AnswerView(Protocol):
-    """What shows an answer: its text, and a line that says that there is none at the moment."""
+    """View of an answer: its text, and a line that says that none comes at the moment."""
 
     def add(self, text: str) -> None:
         """Show more text."""

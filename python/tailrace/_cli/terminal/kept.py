@@ -170,7 +170,7 @@ class ConversationStore:
 
 @dataclass(slots=True)
 class Keeping:
-    """What is kept of one conversation, and where.
+    """Files in which one conversation is kept.
 
     `store`: the conversations; `questions`: the questions typed. None where nothing is kept.
     """

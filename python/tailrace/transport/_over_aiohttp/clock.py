@@ -146,7 +146,7 @@ class TimedRequest(aiohttp.ClientRequest):
 
 
 class _Sent:
-    """What a writer of aiohttp awaits with each piece of a body."""
+    """Callback that a writer of aiohttp awaits with each piece of a body that it writes."""
 
     __slots__ = ("_clock",)
 
