@@ -12,9 +12,16 @@ import click
 from tailrace._cli import exits
 from tailrace._cli.besides import failure_fields
 from tailrace._cli.completion import model_names, site_names
-from tailrace._cli.guard import Duration, Guard, webhook
+from tailrace._cli.guard import Guard, webhook
 from tailrace._cli.loop import run
-from tailrace._cli.options import SECONDS, proxy_option, setting, software_option, trust_option
+from tailrace._cli.options import (
+    SECONDS,
+    Duration,
+    proxy_option,
+    setting,
+    software_option,
+    trust_option,
+)
 from tailrace._printable import visible_line
 from tailrace.errors import MissingRequirementsError
 from tailrace.sites import doctor as examine
@@ -47,7 +54,7 @@ __all__ = ["doctor"]
 @click.option("--json", "as_json", is_flag=True, help="A JSON object instead of lines.")
 @click.option(
     "--every",
-    type=Duration(),
+    type=Duration(above_zero=True),
     help="Stay on guard: look again after this time, such as 5m, and report changes only.",
 )
 @click.option(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import re
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -24,27 +23,9 @@ if TYPE_CHECKING:
 
     from tailrace.sites import Diagnosis
 
-__all__ = ["Duration", "Figures", "Guard", "webhook"]
+__all__ = ["Figures", "Guard", "webhook"]
 
-_DURATION = re.compile(r"(\d{1,9}(?:\.\d{1,3})?)\s{0,2}(ms|s|m|h|d|)")
-_UNITS = {"ms": 0.001, "s": 1.0, "": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0}
 _WEBHOOK_SECONDS = 10.0
-
-
-class Duration(click.ParamType[float]):
-    """A time such as ``30s``, ``5m`` or ``1h``, in seconds; a number alone is seconds."""
-
-    name = "duration"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        """Return the seconds, or fail with a usage error."""
-        if isinstance(value, float):
-            return value
-        found = _DURATION.fullmatch(str(value).strip())
-        seconds = float(found[1]) * _UNITS[found[2]] if found else 0.0
-        if seconds <= 0:
-            self.fail(f"{value!r} is no time: write 30s, 5m or 1h", param, ctx)
-        return seconds
 
 
 class Figures(Protocol):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import random
-import re
 import sys
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,7 +15,13 @@ import msgspec
 from tailrace._cli import exits
 from tailrace._cli.completion import model_names, site_names
 from tailrace._cli.loop import run
-from tailrace._cli.options import proxy_option, software_option, timeout_option, trust_option
+from tailrace._cli.options import (
+    Duration,
+    proxy_option,
+    software_option,
+    timeout_option,
+    trust_option,
+)
 from tailrace._cli.ownership import make_sure, owned_option
 from tailrace._cli.screen import console
 from tailrace._environment import Environment
@@ -40,25 +45,6 @@ _WHOSE = (
     "many requests as you say, whoever pays for its model pays for them, and a gateway hands them "
     "on to its sites."
 )
-_DURATION = re.compile(r"(\d{1,9}(?:\.\d{1,6})?)(ms|s|m|h)?")
-_UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, None: 1.0}
-
-
-class _Duration(click.ParamType[float]):
-    """A time such as ``90``, ``500ms``, ``30s``, ``2m`` or ``1h``."""
-
-    name = "time"
-
-    def convert(
-        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
-    ) -> float:
-        """Return its seconds, or fail with a usage error."""
-        found = _DURATION.fullmatch(str(value))
-        if found is None:
-            self.fail(f"{value!r} is no time such as 30s, 2m or 500ms", param, ctx)
-        return float(found[1]) * _UNITS[found[2]]
-
-
 _FILE = click.Path(dir_okay=False, path_type=Path)
 
 
@@ -83,16 +69,16 @@ _FILE = click.Path(dir_okay=False, path_type=Path)
     help="Of the open model: at random, or at one distance.",
 )
 @click.option("--ramp", is_flag=True, help="Let users come, or the rate grow, over the warm-up.")
-@click.option("--for", "seconds", type=_Duration(), help="How long requests begin: 30s, 2m, 1h.")
+@click.option("--for", "seconds", type=Duration(), help="How long requests begin: 30s, 2m, 1h.")
 @click.option("--requests", type=click.IntRange(min=1), help="How many begin, at most.")
 @click.option(
     "--warm-up",
-    type=_Duration(),
+    type=Duration(),
     help="Left out of the figures, before the rest. A tenth of --for, 10s at most, unless given.",
 )
 @click.option(
     "--grace",
-    type=_Duration(),
+    type=Duration(),
     default="120s",
     show_default=True,
     help="What requests under way get at the end.",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "SECONDS",
+    "Duration",
     "listen_options",
     "proxy_option",
     "setting",
@@ -24,6 +26,36 @@ __all__ = [
 
 SECONDS = click.FloatRange(min=0, min_open=True)
 """The type of an option that is a time, in seconds above 0."""
+
+_DURATION = re.compile(r"(\d{1,9}(?:\.\d{1,6})?)\s{0,2}(ms|s|m|h|d|)")
+_UNITS = {"ms": 0.001, "s": 1.0, "": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0}
+
+
+class Duration(click.ParamType[float]):
+    """A time such as ``500ms``, ``30s``, ``5m`` or ``1h``, in seconds; a number alone is seconds.
+
+    `above_zero`: whether a time of 0 is refused.
+    """
+
+    name = "duration"
+
+    def __init__(self, *, above_zero: bool = False) -> None:
+        self._above_zero = above_zero
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> float:
+        """Return the seconds, or fail with a usage error."""
+        if isinstance(value, float):
+            return value
+        found = _DURATION.fullmatch(str(value).strip())
+        if found is None:
+            self.fail(f"{value!r} is no time such as 30s, 2m or 500ms", param, ctx)
+        seconds = float(found[1]) * _UNITS[found[2]]
+        if self._above_zero and not seconds:
+            self.fail(f"{value!r} is no time above 0", param, ctx)
+        return seconds
+
 
 proxy_option = click.option(
     "--proxy", help="URL of an http, https or socks5 proxy, used for every request."
