@@ -167,8 +167,9 @@ async def test_an_encoding_that_lacks_letters_is_drawn_on_no_more_than_a_pipe_is
     text = f"| ü | b |\n|--|--|\n{lines}"
     async with written_site() as site:
         site.write(*text.splitlines(keepends=True), None)
-        latin = {"PYTHONIOENCODING": "latin-1", "PYTHONUTF8": "0"}
-        async with on_terminal(*asking(site), columns=20, **latin) as terminal:
+        async with on_terminal(
+            *asking(site), columns=20, PYTHONIOENCODING="latin-1", PYTHONUTF8="0"
+        ) as terminal:
             assert await terminal.end() == 0
     shown = terminal.got.decode("latin-1").replace("\r\n", "\n")
     assert shown == text.replace("漢字", "\\u6f22\\u5b57")
