@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import signal
 import sys
 from contextlib import contextmanager, suppress
 from importlib import import_module
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import click
 
@@ -75,34 +74,33 @@ def without_echo() -> Iterator[None]:
     ever, and leaves the terminal as it was.
     """
     try:
-        termios = import_module("termios")
+        termios, posix = import_module("termios"), import_module("posix")
         descriptor = sys.stdin.fileno()
         before = termios.tcgetattr(descriptor)
-        # In the background a process is stopped that changes its terminal.
-        is_ours = os.tcgetpgrp(descriptor) == os.getpgrp()
     except (ImportError, OSError, ValueError, AttributeError):
-        is_ours = False
+        yield
+        return
     except termios.error:  # no terminal
-        is_ours = False
-    if not is_ours:
         yield
         return
 
-    def restore() -> None:
-        termios.tcsetattr(descriptor, termios.TCSANOW, before)
+    def set_to(attributes: list[Any]) -> None:
+        # In the background a process is stopped that changes its terminal.
+        if posix.tcgetpgrp(descriptor) == posix.getpgrp():
+            termios.tcsetattr(descriptor, termios.TCSANOW, attributes)
 
     quiet = [*before]
     quiet[3] &= ~termios.ECHO
-    with _restored_by_sigterm(restore):
+    with _restored_by_sigterm(lambda: set_to(before)):
         try:
-            termios.tcsetattr(descriptor, termios.TCSANOW, quiet)
+            set_to(quiet)
             yield
         finally:
-            restore()
+            set_to(before)
 
 
 @contextmanager
-def _restored_by_sigterm(restore: Callable[[], None]) -> Iterator[None]:
+def _restored_by_sigterm(restore: Callable[[], object]) -> Iterator[None]:
     def leave() -> None:
         restore()
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
