@@ -124,7 +124,8 @@ class ConversationStore:
             if len(data) <= MAX_FILE_BYTES:
                 kept = msgspec.json.decode(data, type=KeptConversation)
                 self.seen = data
-                return kept
+                # A file that came from elsewhere must not say where it is written to.
+                return msgspec.structs.replace(kept, id=file.stem)
             why = "it is too large"
         except OSError as error:
             why = error.strerror or str(error)
