@@ -470,6 +470,18 @@ async def test_who_goes_on_elsewhere_is_sent_what_is_meant_for_there(tmp_path: P
         assert other.asked[0]["model"] == "n"
 
 
+async def test_what_is_no_text_is_kept_with_its_bytes_replaced(tmp_path: Path) -> None:
+    async with written_site() as site:
+        site.write("ok", None)
+        asked = ("chat", "--url", site.url, "--software", "openai", "-m", "\udcff", "\udcfe?")
+        async with on_terminal(*asked, XDG_STATE_HOME=str(tmp_path)) as terminal:
+            assert await terminal.end() == 0
+            assert terminal.text == "ok"
+    (file,) = (tmp_path / "tailrace" / "conversations").iterdir()
+    kept = json.loads(file.read_bytes())
+    assert (kept["model"], kept["messages"][0]["content"]) == ("?", "??")
+
+
 async def test_a_kept_file_from_elsewhere_is_written_where_it_lies(tmp_path: Path) -> None:
     folder = tmp_path / "tailrace" / "conversations"
     folder.mkdir(parents=True)

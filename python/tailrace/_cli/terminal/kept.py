@@ -192,12 +192,12 @@ class Keeping:
         kept = KeptConversation(
             id=number,
             begun=begun,
-            site=name,
+            site=_encodable(name),
             url=url,
             whole=is_whole,
             software=site.software,
-            bot=site.bot,
-            model=model,
+            bot=site.bot and _encodable(site.bot),
+            model=_encodable(model),
             messages=[_kept_message(each) for each in messages],
         )
         try:
@@ -211,9 +211,7 @@ class Keeping:
 def _kept_message(message: Any) -> KeptMessage:
     content = message["content"]
     text = content if isinstance(content, str) else ""
-    return KeptMessage(
-        role=message["role"], content=text.encode("utf-8", "replace").decode("utf-8")
-    )
+    return KeptMessage(role=message["role"], content=_encodable(text))
 
 
 def _content(file: Path) -> bytes:
