@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use pyo3::prelude::*;
 use pyo3::pybacked::{PyBackedBytes, PyBackedStr};
-use tailrace_fleet_engine::core::Dialect;
+use tailrace_core::Dialect;
 use tailrace_fleet_engine::{
     BadRequest, Due, Fleet, Keep, Proxy, Request, Settings, Stamps, Timeouts, Trust,
 };
@@ -181,15 +181,16 @@ impl Engine {
 fn request_of(py: Python<'_>, given: &Given) -> PyResult<Request> {
     let (url, headers, body, tag, at, dialect) = given;
     let headers = headers.iter().map(|(name, value)| (&**name, &**value));
-    let request = Request::new(url, headers, body.to_vec().into()).map_err(|bad| match bad {
+    let mut request = Request::new(url, headers, body.to_vec().into()).map_err(|bad| match bad {
         BadRequest::Url => invalid(py, "the URL is malformed"),
         BadRequest::Header => invalid(py, "a header cannot be sent as it is"),
     })?;
-    let dialect = match &**dialect {
+    (request.tag, request.at) = (*tag, *at);
+    request.dialect = match &**dialect {
         AUTO => None,
         name => Some(name.parse::<Dialect>().map_err(|bad| invalid(py, &bad.to_string()))?),
     };
-    Ok(Request { tag: *tag, at: *at, dialect, ..request })
+    Ok(request)
 }
 
 fn proxy_of(

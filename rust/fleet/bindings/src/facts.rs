@@ -2,7 +2,7 @@
 
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyList, PyString, PyTuple};
-use tailrace_fleet_engine::core::ThinkingBlock;
+use tailrace_core::ThinkingBlock;
 use tailrace_fleet_engine::{Ended, Ending, Fault};
 
 /// The facts of a stream that has ended.

@@ -17,7 +17,7 @@ mod _native {
     use pyo3::prelude::*;
     use pyo3::types::PyTuple;
     use tailrace_fleet_engine::Kind;
-    use tailrace_fleet_engine::core::Dialect;
+    use tailrace_core::Dialect;
 
     #[pymodule_export]
     use super::engine::{Engine, Ticket};

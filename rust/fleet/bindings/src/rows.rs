@@ -6,7 +6,7 @@ use pyo3::types::{PyBytes, PyList, PyMemoryView, PyString};
 /// The columns of a batch, and the texts that were kept.
 #[pyclass(frozen, module = "tailrace_fleet._native")]
 pub struct Rows {
-    length_: usize,
+    count: usize,
     #[pyo3(get)]
     tag: Py<PyMemoryView>,
     #[pyo3(get)]
@@ -22,20 +22,20 @@ pub struct Rows {
 
 impl Rows {
     pub fn new(py: Python<'_>, mut rows: tailrace_fleet_engine::Rows) -> PyResult<Self> {
-        let length_ = rows.len();
+        let count = rows.len();
         let tag = column(py, bytemuck::cast_slice(&std::mem::take(&mut rows.tag)), "q")?;
         let at_ns = column(py, bytemuck::cast_slice(&std::mem::take(&mut rows.at)), "q")?;
         let kind = column(py, &std::mem::take(&mut rows.kind), "B")?;
         let tokens = column(py, bytemuck::cast_slice(&std::mem::take(&mut rows.tokens)), "i")?;
         let length = column(py, bytemuck::cast_slice(&std::mem::take(&mut rows.length)), "I")?;
-        Ok(Self { length_, tag, at_ns, kind, tokens, length, rows })
+        Ok(Self { count, tag, at_ns, kind, tokens, length, rows })
     }
 }
 
 #[pymethods]
 impl Rows {
     fn __len__(&self) -> usize {
-        self.length_
+        self.count
     }
 
     /// Return the text of a row that exists.
@@ -45,7 +45,7 @@ impl Rows {
 
     /// Return the texts of all rows.
     fn texts<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyList>> {
-        PyList::new(py, (0..self.length_).map(|row| self.rows.text_of(row)))
+        PyList::new(py, (0..self.count).map(|row| self.rows.text_of(row)))
     }
 }
 

@@ -248,8 +248,11 @@ fn chain<'e>(
     error: &'e (dyn Error + 'static),
 ) -> impl Iterator<Item = &'e (dyn Error + 'static)> {
     let next = |link: &&'e (dyn Error + 'static)| {
-        let inner = link.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
-        inner.map(|inner| inner as &(dyn Error + 'static)).or_else(|| link.source())
+        let link: &'e (dyn Error + 'static) = *link;
+        match link.downcast_ref::<io::Error>().and_then(io::Error::get_ref) {
+            Some(inner) => Some(inner as &(dyn Error + 'static)),
+            None => link.source(),
+        }
     };
     std::iter::successors(Some(error), next).take(LINKS)
 }

@@ -112,17 +112,15 @@ impl Fleet {
 
     /// Takes all that was read and has not been taken: of each thread that has anything.
     pub fn take(&self) -> Vec<Taken> {
-        let was_full = self.waiting.is_full();
         let taken = self.threads.iter().map(|thread| thread.worker.outbox.take());
         let taken: Vec<Taken> =
             taken.filter(|taken| !taken.rows.is_empty() || !taken.ended.is_empty()).collect();
         for each in &taken {
             self.waiting.remove(each);
         }
-        if was_full {
-            for thread in &self.threads {
-                thread.worker.outbox.room.notify_waiters();
-            }
+        // Whether anybody waits is not asked: it may have become full just before all was taken.
+        for thread in &self.threads {
+            thread.worker.outbox.room.notify_waiters();
         }
         taken
     }

@@ -38,4 +38,3 @@ pub use settings::{Proxy, Settings, Stamps, Timeouts};
 pub use tls::{BadTrust, Trust};
 
 pub use http::HeaderMap;
-pub use tailrace_core as core;

@@ -80,7 +80,7 @@ mod tests {
     fn what_cannot_be_sent_is_named() {
         let refused = |url| Request::new(url, [], Bytes::new()).unwrap_err();
         assert_eq!(refused("/chat"), BadRequest::Url);
-        assert_eq!(refused("http://[fe80::1%25eth0]/"), BadRequest::Url);
+        assert_eq!(refused("http://a b/"), BadRequest::Url);
         let header = Request::new("http://h/", [("a b", "c")], Bytes::new());
         assert_eq!(header.unwrap_err(), BadRequest::Header);
     }

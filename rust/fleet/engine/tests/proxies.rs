@@ -96,7 +96,11 @@ fn who_is_not_trusted_is_named() {
 
 #[test]
 fn what_is_no_tls_is_named() {
-    let server = checks::serve_bytes("HTTP/1.1 400 Bad Request\r\n\r\n");
+    let server = serve(|mut stream| {
+        // Longer than a head of TLS, by which it is judged.
+        stream.write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n").unwrap();
+        let _ = std::io::copy(&mut stream, &mut std::io::sink());
+    });
     let fault = end_of(settings(), &server.url.replacen("http", "https", 1)).fault.unwrap();
     assert!(matches!(fault, Fault::Tls { .. }), "{fault:?}");
 }

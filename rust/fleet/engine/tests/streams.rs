@@ -13,7 +13,7 @@ use checks::{
 };
 use tailrace_core::End;
 use tailrace_fleet_engine::{
-    Clock, Ending, Fault, Fleet, Keep, Phase, Request, Settings, Stamps, Timeouts,
+    Clock, Ending, Fault, Fleet, Keep, Phase, Settings, Stamps, Timeouts,
 };
 
 fn answer(texts: &[&str]) -> String {
@@ -25,7 +25,9 @@ fn answer(texts: &[&str]) -> String {
 fn a_reply_becomes_rows() {
     let server = serve_bytes(answer(&["ebb", " und ", "Flöße"]));
     let fleet = Fleet::new(settings()).unwrap();
-    submit(&fleet, Request { tag: 7, ..request(&server.url) });
+    let mut request = request(&server.url);
+    request.tag = 7;
+    submit(&fleet, request);
     let (rows, ended) = drain(&fleet);
 
     let texts: Vec<String> =
@@ -63,7 +65,9 @@ fn a_request_waits_until_it_is_due() {
     let server = serve_bytes(answer(&["a"]));
     let fleet = Fleet::new(settings()).unwrap();
     let at = Clock::new().now() + 30_000_000;
-    submit(&fleet, Request { at: Some(at), ..request(&server.url) });
+    let mut request = request(&server.url);
+    request.at = Some(at);
+    submit(&fleet, request);
     assert!(drain(&fleet).1[0].sent.unwrap() >= at);
 }
 
@@ -92,8 +96,9 @@ fn a_cancelled_stream_ends_and_its_connection_is_closed() {
 #[test]
 fn what_is_cancelled_before_it_is_due_is_never_sent() {
     let fleet = Fleet::new(settings()).unwrap();
-    let at = Some(Clock::new().now() + 3_600_000_000_000);
-    let ticket = submit(&fleet, Request { at, ..request("http://127.0.0.1:9/") });
+    let mut request = request("http://127.0.0.1:9/");
+    request.at = Some(Clock::new().now() + 3_600_000_000_000);
+    let ticket = submit(&fleet, request);
     ticket.cancel();
     let (_, ended) = drain(&fleet);
     assert_eq!((ended[0].ending, ended[0].sent), (Ending::Cancelled, None));
