@@ -52,14 +52,8 @@ impl Ticket {
 }
 
 /// URL, headers, body, tag, due time, dialect.
-type Given = (
-    PyBackedStr,
-    Vec<(PyBackedStr, PyBackedStr)>,
-    PyBackedBytes,
-    i64,
-    Option<i64>,
-    PyBackedStr,
-);
+type Given =
+    (PyBackedStr, Vec<(PyBackedStr, PyBackedStr)>, PyBackedBytes, i64, Option<i64>, PyBackedStr);
 
 /// Seconds, `None` for no clock: connect, first byte, idle, total.
 type Seconds = (Option<f64>, Option<f64>, Option<f64>, Option<f64>);
@@ -120,8 +114,7 @@ impl Engine {
         taken.collect()
     }
 
-    /// Return in how many seconds to take, unless the bell rings before; `None` where nothing is
-    /// under way.
+    /// Return in how many seconds to take, unless the bell rings; `None` where nothing runs.
     fn due(&self, py: Python<'_>, max_wait: f64) -> PyResult<Option<f64>> {
         self.check(py)?;
         let max_wait = Duration::try_from_secs_f64(max_wait).unwrap_or(Duration::MAX);
@@ -181,10 +174,11 @@ impl Engine {
 fn request_of(py: Python<'_>, given: &Given) -> PyResult<Request> {
     let (url, headers, body, tag, at, dialect) = given;
     let headers = headers.iter().map(|(name, value)| (&**name, &**value));
-    let mut request = Request::new(url, headers, body.to_vec().into()).map_err(|bad| match bad {
-        BadRequest::Url => invalid(py, "the URL is malformed"),
-        BadRequest::Header => invalid(py, "a header cannot be sent as it is"),
-    })?;
+    let mut request =
+        Request::new(url, headers, body.to_vec().into()).map_err(|bad| match bad {
+            BadRequest::Url => invalid(py, "the URL is malformed"),
+            BadRequest::Header => invalid(py, "a header cannot be sent as it is"),
+        })?;
     (request.tag, request.at) = (*tag, *at);
     request.dialect = match &**dialect {
         AUTO => None,

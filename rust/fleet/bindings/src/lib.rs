@@ -16,8 +16,8 @@ mod rows;
 mod _native {
     use pyo3::prelude::*;
     use pyo3::types::PyTuple;
-    use tailrace_fleet_engine::Kind;
     use tailrace_core::Dialect;
+    use tailrace_fleet_engine::Kind;
 
     #[pymodule_export]
     use super::engine::{Engine, Ticket};

@@ -40,9 +40,8 @@ impl Clock {
     /// An instant in nanoseconds.
     #[inline]
     pub fn nanoseconds_at(&self, instant: Instant) -> i64 {
-        let nanoseconds = |duration: Duration| {
-            i64::try_from(duration.as_nanos()).unwrap_or(i64::MAX)
-        };
+        let nanoseconds =
+            |duration: Duration| i64::try_from(duration.as_nanos()).unwrap_or(i64::MAX);
         match instant.checked_duration_since(self.instant) {
             Some(since) => self.nanoseconds.saturating_add(nanoseconds(since)),
             None => self

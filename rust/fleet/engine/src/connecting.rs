@@ -65,8 +65,7 @@ impl Connector {
         let connected = self.tcp.call(uri.clone()).await;
         let tcp = connected.map_err(|error| ConnectFault(Fault::of_connecting(&error, proxy)))?;
         let stamped = Stamped::new(tcp.into_inner(), self.clock, self.stamps);
-        let stamped =
-            stamped.map_err(|error| ConnectFault(Fault::of_connecting(&error, proxy)))?;
+        let stamped = stamped.map_err(|error| ConnectFault(Fault::of_connecting(&error, proxy)))?;
         let stamp = stamped.stamp().clone();
         let io = if uri.scheme() == Some(&Scheme::HTTPS) {
             Io::Tls(Box::new(self.shake_hands(uri, stamped, proxy).await?))

@@ -165,7 +165,9 @@ impl Fault {
 /// certificate's issuer is not trusted.
 fn reason_of(error: &rustls::Error) -> (String, bool) {
     let reason = match error {
-        rustls::Error::InvalidCertificate(certificate) => return reason_of_certificate(certificate),
+        rustls::Error::InvalidCertificate(certificate) => {
+            return reason_of_certificate(certificate);
+        }
         rustls::Error::AlertReceived(alert) => {
             return (format!("the other side's alert {}", words_of(*alert)), false);
         }
@@ -244,9 +246,7 @@ fn find<'e, E: Error + 'static>(error: &'e (dyn Error + 'static)) -> Option<&'e 
 }
 
 /// An error and its causes. What an `io::Error` was made of is none of its sources.
-fn chain<'e>(
-    error: &'e (dyn Error + 'static),
-) -> impl Iterator<Item = &'e (dyn Error + 'static)> {
+fn chain<'e>(error: &'e (dyn Error + 'static)) -> impl Iterator<Item = &'e (dyn Error + 'static)> {
     let next = |link: &&'e (dyn Error + 'static)| {
         let link: &'e (dyn Error + 'static) = *link;
         match link.downcast_ref::<io::Error>().and_then(io::Error::get_ref) {

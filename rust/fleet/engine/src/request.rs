@@ -46,7 +46,8 @@ impl Request {
         let mut map = HeaderMap::new();
         for (name, value) in headers {
             let name = name.parse::<HeaderName>().map_err(|_| BadRequest::Header)?;
-            let value = HeaderValue::from_bytes(value.as_bytes()).map_err(|_| BadRequest::Header)?;
+            let value =
+                HeaderValue::from_bytes(value.as_bytes()).map_err(|_| BadRequest::Header)?;
             map.insert(name, value);
         }
         Ok(Self { tag: 0, at: None, dialect: Some(Dialect::OpenAi), uri, headers: map, body })

@@ -79,7 +79,8 @@ impl Rows {
 
     /// The text of a row; empty where it is not kept, or there is no such row.
     pub fn text_of(&self, row: usize) -> &str {
-        let start = row.checked_sub(1).map_or(Some(0), |before| self.text_ends.get(before).copied());
+        let start =
+            row.checked_sub(1).map_or(Some(0), |before| self.text_ends.get(before).copied());
         let range = start.zip(self.text_ends.get(row).copied());
         range.and_then(|(start, end)| self.text.get(start..end)).unwrap_or_default()
     }

@@ -161,12 +161,8 @@ mod kernel {
         ROOM.with_borrow_mut(|Room { bytes, control }| {
             let size = buffer.remaining().min(bytes.len());
             let mut slices = [IoSliceMut::new(&mut bytes[..size])];
-            let message = recvmsg::<()>(
-                tcp.as_raw_fd(),
-                &mut slices,
-                Some(control),
-                MsgFlags::empty(),
-            )?;
+            let message =
+                recvmsg::<()>(tcp.as_raw_fd(), &mut slices, Some(control), MsgFlags::empty())?;
             let length = message.bytes;
             let mut time = None;
             for told in message.cmsgs()? {

@@ -215,11 +215,7 @@ impl Stream {
     }
 
     /// Has the decoder write rows.
-    fn write(
-        &self,
-        reply: &mut Reply,
-        write: impl FnOnce(&mut RowSink<'_>, &mut DeltaDecoder),
-    ) {
+    fn write(&self, reply: &mut Reply, write: impl FnOnce(&mut RowSink<'_>, &mut DeltaDecoder)) {
         let Reply { decoder: Some(decoder), source, text, .. } = reply else { return };
         let mut waiting = self.worker.outbox.lock();
         let rows = &mut waiting.rows;
@@ -358,9 +354,9 @@ impl Reply {
 /// Whether a reply with this head may hold an answer: no redirect, no challenge, nothing of a proxy
 /// and nothing that is not HTTP.
 fn may_answer(status: u16, headers: &HeaderMap, has_proxy: bool) -> bool {
-    let is_challenge = headers.get("cf-mitigated").is_some_and(|value| {
-        value.as_bytes().trim_ascii().eq_ignore_ascii_case(b"challenge")
-    });
+    let is_challenge = headers
+        .get("cf-mitigated")
+        .is_some_and(|value| value.as_bytes().trim_ascii().eq_ignore_ascii_case(b"challenge"));
     let is_proxys = has_proxy && status == 407;
     !(status < 200 || (300..400).contains(&status) || is_proxys || is_challenge)
 }

@@ -31,13 +31,11 @@ impl Trust {
         let mut store = RootCertStore::empty();
         store.add_parsable_certificates(roots.into_iter().map(CertificateDer::from));
         let (is_12, is_13) = versions;
-        let versions: Vec<&'static SupportedProtocolVersion> = [
-            is_13.then_some(&rustls::version::TLS13),
-            is_12.then_some(&rustls::version::TLS12),
-        ]
-        .into_iter()
-        .flatten()
-        .collect();
+        let versions: Vec<&'static SupportedProtocolVersion> =
+            [is_13.then_some(&rustls::version::TLS13), is_12.then_some(&rustls::version::TLS12)]
+                .into_iter()
+                .flatten()
+                .collect();
         let mut config = ClientConfig::builder_with_provider(Arc::new(provider()))
             .with_protocol_versions(&versions)
             .map_err(|_| BadTrust::Versions)?

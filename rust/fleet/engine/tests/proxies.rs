@@ -63,10 +63,8 @@ fn serve_proxy(status: &'static str) -> Server {
 }
 
 fn tunnel(here: &TcpStream, there: &TcpStream) {
-    let [(mut from, mut to), (mut back, mut forth)] =
-        [(here, there), (there, here)].map(|(from, to)| {
-            (from.try_clone().unwrap(), to.try_clone().unwrap())
-        });
+    let [(mut from, mut to), (mut back, mut forth)] = [(here, there), (there, here)]
+        .map(|(from, to)| (from.try_clone().unwrap(), to.try_clone().unwrap()));
     let copying = thread::spawn(move || std::io::copy(&mut from, &mut to));
     let _ = std::io::copy(&mut back, &mut forth);
     let _ = here.shutdown(std::net::Shutdown::Both);

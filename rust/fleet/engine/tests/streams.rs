@@ -12,9 +12,7 @@ use checks::{
     settings, submit,
 };
 use tailrace_core::End;
-use tailrace_fleet_engine::{
-    Clock, Ending, Fault, Fleet, Keep, Phase, Settings, Stamps, Timeouts,
-};
+use tailrace_fleet_engine::{Clock, Ending, Fault, Fleet, Keep, Phase, Settings, Stamps, Timeouts};
 
 fn answer(texts: &[&str]) -> String {
     let events: String = texts.iter().map(|text| chunk(&event(text))).collect();

@@ -107,7 +107,7 @@ class Taking:
         """Wait in this task until there is more, at most so many seconds."""
         if self._bell is None:
             self._bell = socket.socket(fileno=self._engine.bell())
-            self._bell.setblocking(False)
+            self._bell.settimeout(0)
             return  # what came before it was hung up
         try:
             async with asyncio.timeout(min(seconds, _LONGEST)):

@@ -11,6 +11,8 @@ from tailrace.errors import ResponseStatusError, reply_error
 from tailrace_fleet._faults import failure_of
 
 if TYPE_CHECKING:
+    import builtins
+
     from tailrace.errors import TailraceError
     from tailrace_fleet._faults import Circumstances
     from tailrace_fleet._native import Facts
@@ -115,7 +117,7 @@ class Ended:
         return self._facts.text
 
     @property
-    def body(self) -> bytes | None:
+    def body(self) -> builtins.bytes | None:
         """The reply's bytes, unpacked; None unless the fleet was told to keep them."""
         return self._facts.body
 

@@ -33,9 +33,7 @@ class Engine:
         """Take what was read: of each thread that has anything, its rows and its ended streams."""
 
     def due(self, max_wait: float) -> float | None:
-        """Return in how many seconds to take, unless the bell rings before; `None` where nothing is
-        under way.
-        """
+        """Return in how many seconds to take, unless the bell rings; `None` where nothing runs."""
 
     def wait(self, seconds: float) -> None:
         """Wait until the bell rings, at most so many seconds."""

@@ -26,7 +26,7 @@ _JSON = json.JSONEncoder(ensure_ascii=False, allow_nan=False)
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Request:
-    """A request as `Fleet.submit` takes it, for `Fleet.submit_many`; the fields are its arguments."""
+    """A request for `Fleet.submit_many`; its fields are the arguments of `Fleet.submit`."""
 
     url: str
     json: object = None
