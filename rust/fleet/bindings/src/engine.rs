@@ -85,7 +85,7 @@ impl Engine {
         if !stamps.are_known() {
             return Err(invalid(py, "stamps='kernel' needs Linux: use 'read'"));
         }
-        let roots = roots.iter().map(|root| root.to_vec());
+        let roots = roots.into_iter().map(|root| root.to_vec());
         let trust = Trust::new(roots, versions)
             .map_err(|_| invalid(py, "tls allows neither TLS 1.2 nor TLS 1.3"))?;
         let proxy = proxy.map(|proxy| proxy_of(py, &proxy)).transpose()?;

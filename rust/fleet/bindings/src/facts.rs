@@ -2,7 +2,7 @@
 
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyList, PyString, PyTuple};
-use tailrace_core::ThinkingBlock;
+use tailrace_core::{Collected, ThinkingBlock};
 use tailrace_fleet_engine::{Ended, Ending, Fault};
 
 /// The facts of a stream that has ended.
@@ -14,6 +14,8 @@ impl Facts {
         Self(ended)
     }
 }
+
+type Tokens = (u64, u64, u64, Option<u64>, Option<u64>);
 
 type Told<'a> = (&'static str, &'a str, u16, Option<&'a str>, &'a str);
 
@@ -115,7 +117,7 @@ impl Facts {
 
     /// Tokens: of the prompt, of the answer, of both, from a cache, of reasoning.
     #[getter]
-    fn usage(&self) -> Option<(u64, u64, u64, Option<u64>, Option<u64>)> {
+    fn usage(&self) -> Option<Tokens> {
         let usage = self.0.usage.as_ref()?;
         Some((
             usage.prompt_tokens,
@@ -172,7 +174,7 @@ impl Facts {
 
     /// Id, name, arguments, index and signature of each tool call.
     fn tool_calls<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyList>> {
-        let calls = self.0.collected.iter().flat_map(|collected| collected.tool_calls());
+        let calls = self.0.collected.iter().flat_map(Collected::tool_calls);
         let fields = calls.map(|call| {
             let (id, signature) = (call.id.as_deref(), call.signature.as_deref());
             (id, call.name.as_str(), call.arguments.as_str(), call.index, signature)
@@ -183,7 +185,7 @@ impl Facts {
 
     /// Thinking, signature, data and id of each block of reasoning.
     fn thinking_blocks<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyList>> {
-        let blocks = self.0.collected.iter().flat_map(|collected| collected.thinking_blocks());
+        let blocks = self.0.collected.iter().flat_map(Collected::thinking_blocks);
         let fields = blocks.map(|block| {
             let fields = match block {
                 ThinkingBlock::Signed { thinking, signature } => {

@@ -17,7 +17,7 @@ pub struct Rows {
     tokens: Py<PyMemoryView>,
     #[pyo3(get)]
     length: Py<PyMemoryView>,
-    rows: tailrace_fleet_engine::Rows,
+    texts: tailrace_fleet_engine::Rows,
 }
 
 impl Rows {
@@ -28,7 +28,7 @@ impl Rows {
         let kind = column(py, &std::mem::take(&mut rows.kind), "B")?;
         let tokens = column(py, bytemuck::cast_slice(&std::mem::take(&mut rows.tokens)), "i")?;
         let length = column(py, bytemuck::cast_slice(&std::mem::take(&mut rows.length)), "I")?;
-        Ok(Self { count, tag, at_ns, kind, tokens, length, rows })
+        Ok(Self { count, tag, at_ns, kind, tokens, length, texts: rows })
     }
 }
 
@@ -40,12 +40,12 @@ impl Rows {
 
     /// Return the text of a row that exists.
     fn text<'py>(&self, py: Python<'py>, row: usize) -> Bound<'py, PyString> {
-        PyString::new(py, self.rows.text_of(row))
+        PyString::new(py, self.texts.text_of(row))
     }
 
     /// Return the texts of all rows.
     fn texts<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyList>> {
-        PyList::new(py, (0..self.count).map(|row| self.rows.text_of(row)))
+        PyList::new(py, (0..self.count).map(|row| self.texts.text_of(row)))
     }
 }
 

@@ -3,6 +3,7 @@
 
 use std::time::{Duration, Instant};
 
+use nix::sys::time::TimeValLike;
 use nix::time::{ClockId, clock_gettime};
 
 /// The clock that Python and Rust both read.
@@ -60,9 +61,7 @@ impl Clock {
 
 /// Nanoseconds of one of the system's clocks; 0 where it has none of that name.
 pub(crate) fn nanoseconds_of(clock: ClockId) -> i64 {
-    clock_gettime(clock).map_or(0, |time| {
-        i64::from(time.tv_sec()).saturating_mul(1_000_000_000).saturating_add(time.tv_nsec().into())
-    })
+    clock_gettime(clock).map_or(0, |time| time.num_nanoseconds())
 }
 
 #[cfg(test)]

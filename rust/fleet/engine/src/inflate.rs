@@ -33,6 +33,10 @@ pub(crate) fn coding_of(content_encoding: &str) -> Result<Option<Inflater>, Faul
 /// Undoes gzip. Several members may stand one behind the other; bytes behind an end that begin no
 /// other member are padding, which is ignored, as browsers do.
 #[derive(Debug)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a fact of its own, any of which may hold"
+)]
 pub(crate) struct Inflater {
     member: Option<Box<GzipDecoder>>,
     /// The bytes behind an end, while they may still begin a member.

@@ -111,7 +111,7 @@ mod kernel {
     use nix::cmsg_space;
     use nix::sys::socket::sockopt::ReceiveTimestampns;
     use nix::sys::socket::{ControlMessageOwned, MsgFlags, recvmsg, setsockopt};
-    use nix::sys::time::TimeSpec;
+    use nix::sys::time::{TimeSpec, TimeValLike};
     use nix::time::ClockId;
     use tokio::io::{Interest, ReadBuf};
     use tokio::net::TcpStream;
@@ -147,8 +147,7 @@ mod kernel {
     ) -> Poll<io::Result<i64>> {
         loop {
             ready!(tcp.poll_read_ready(context))?;
-            let read = tcp.try_io(Interest::READABLE, || receive(tcp, buffer));
-            match read {
+            match tcp.try_io(Interest::READABLE, || receive(tcp, buffer)) {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                 Err(error) => return Poll::Ready(Err(error)),
                 Ok(real) => return Poll::Ready(Ok(monotonic(real, clock))),
@@ -167,8 +166,7 @@ mod kernel {
             let mut time = None;
             for told in message.cmsgs()? {
                 if let ControlMessageOwned::ScmTimestampns(stamp) = told {
-                    let seconds = i64::from(stamp.tv_sec()).saturating_mul(1_000_000_000);
-                    time = Some(seconds.saturating_add(stamp.tv_nsec().into()));
+                    time = Some(stamp.num_nanoseconds());
                 }
             }
             buffer.put_slice(&bytes[..length]);

@@ -1,5 +1,7 @@
 //! Streams of real servers on loopback.
 
+#![allow(clippy::unwrap_used, clippy::panic)] // helpers of tests are none by their names
+
 mod checks;
 
 use std::io::{ErrorKind, Write};

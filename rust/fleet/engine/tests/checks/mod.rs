@@ -1,6 +1,6 @@
 //! A server on loopback that does as it is told, and what a fleet makes of it.
 
-#![allow(dead_code)] // each file of tests uses some of it
+#![allow(dead_code, missing_docs)] // each file of tests uses some of it
 
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
