@@ -258,6 +258,7 @@ lint: $(VENV)/.built $(VENV)/.lint ## formatting, lints, types and layers
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
+	$(BIN)/mypy plugins/llm-tailrace/llm_tailrace
 	$(BIN)/mypy --platform win32 --follow-imports silent --exclude gateway/_workers.py python
 	$(BIN)/python -m mypy.stubtest tailrace._native
 	PATH="$(abspath $(BIN)):$$PATH" $(BIN)/pyright --verifytypes tailrace --ignoreexternal
