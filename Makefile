@@ -13,8 +13,8 @@ TEST_PROCESSES ?= $(shell $(PYTHON) -c 'import os; print((os.cpu_count() or 1) +
 NPM := $(shell command -v npm)
 
 .PHONY: all help demo test test-fast test-rust test-python test-clients test-packages test-frameworks test-programs \
-	test-node test-llama test-locust test-ray programs page screenshots docs conformance \
-	conformance-cases bench bench-rust bench-instructions fuzz scale lint audit format wheel sdist wheels \
+	test-node test-llama test-locust test-ray test-inspect programs page screenshots docs conformance \
+	conformance-cases bench bench-rust bench-instructions fuzz scale lint audit format wheel sdist plugin wheels \
 	wheels-check wheels-try clean
 
 all: lint test ## lint and test
@@ -29,13 +29,14 @@ help: ## this list
 # Ours, and those of other people's programs: PEERS has our wheel beside them, the others want other versions than ours
 # allows. Each lock of requirements/ is installed into one of them when something first needs it.
 PEERS := .venv-peers
-OTHERS := .venv-gateways .venv-frameworks .venv-aider .venv-llama .venv-locust .venv-ray
+OTHERS := .venv-gateways .venv-frameworks .venv-aider .venv-llama .venv-locust .venv-ray .venv-inspect
 GATEWAYS := .venv-gateways
 FRAMEWORKS := .venv-frameworks
 AIDER := .venv-aider
 LLAMA := .venv-llama
 LOCUST := .venv-locust
 RAY := .venv-ray
+INSPECT := .venv-inspect
 
 $(addsuffix /bin/python,$(VENV) $(PEERS) $(OTHERS)):
 	$(PYTHON) -m venv $(patsubst %/bin/python,%,$@)
@@ -56,6 +57,13 @@ $(VENV)/.built: $(VENV)/.dev pyproject.toml README.md $(RUST_SOURCES)
 $(PEERS)/.wheel: $(VENV)/.dev pyproject.toml README.md $(RUST_SOURCES) $(shell find python -name '*.py') | $(PEERS)/bin/python
 	rm -rf dist/peers && $(BIN)/maturin build --quiet --release --locked --out dist/peers
 	$(PEERS)/bin/python $(PIP_INSTALL) --force-reinstall --no-deps dist/peers/*.whl
+	touch $@
+
+# The plugin of llm, a wheel of its own beside ours.
+$(PEERS)/.plugin: $(VENV)/.dev $(PEERS)/.wheel $(shell find plugins -name '*.py' -o -name '*.toml' -o -name '*.md')
+	rm -rf dist/plugins
+	$(BIN)/python -m pip wheel --quiet --no-deps --no-build-isolation --wheel-dir dist/plugins plugins/llm-tailrace
+	$(PEERS)/bin/python $(PIP_INSTALL) --force-reinstall --no-deps dist/plugins/*.whl
 	touch $@
 
 $(LOCUST)/.wheel $(RAY)/.wheel: %/.wheel: $(PEERS)/.wheel | %/bin/python
@@ -111,12 +119,13 @@ endif
 
 # Programs of other people that use ours: what they need must not decide what we need. Those in environments of their
 # own find the gateway that runs beside them.
-test-clients: test-packages test-frameworks test-programs test-node test-llama test-locust test-ray ## other people's clients, over all we have
+test-clients: test-packages test-frameworks test-programs test-node test-llama test-locust test-ray test-inspect ## other people's clients, over all we have
 
 WITH_GATEWAY := $(PEERS)/bin/python tests/clients/with_gateway.py
 
-test-packages: $(PEERS)/.clients $(PEERS)/.wheel ## the official packages, gpt4free, litellm, LangChain, llm
+test-packages: $(PEERS)/.clients $(PEERS)/.wheel $(PEERS)/.plugin ## the official packages, gpt4free, litellm, LangChain, llm and its plugin
 	$(PEERS)/bin/python -m pytest $(wildcard tests/clients/test_*.py)
+	$(PEERS)/bin/python -m pytest plugins/llm-tailrace/tests
 
 # What they leave unclosed is theirs to warn of.
 test-frameworks: $(PEERS)/.clients $(PEERS)/.wheel $(FRAMEWORKS)/.frameworks ## frameworks in front of the gateway
@@ -144,6 +153,9 @@ test-locust: $(PEERS)/.clients $(PEERS)/.wheel $(LOCUST)/.locust $(LOCUST)/.whee
 test-ray: $(RAY)/.ray $(RAY)/.wheel ## batches on a Ray cluster of this machine
 	$(RAY)/bin/python -m pytest --override-ini filterwarnings=ignore --confcutdir tests/clients/ray tests/clients/ray
 
+test-inspect: $(PEERS)/.clients $(PEERS)/.wheel $(INSPECT)/.inspect ## Inspect's evaluation over the gateway
+	$(PEERS)/bin/python -m pytest tests/clients/inspect
+
 programs: ## Debian's chromium and nginx, where they are not there yet
 	command -v chromium-headless-shell || command -v chromium || (apt-get update -qq \
 		&& apt-get install -qq --yes --no-install-recommends chromium-headless-shell)
@@ -167,6 +179,7 @@ web/node_modules/.installed: web/package.json web/package-lock.json
 docs: $(VENV)/.docs $(VENV)/.built ## build the documents into docs/_build
 	$(BIN)/python -m sphinx --fail-on-warning --keep-going --nitpicky --fresh-env --quiet docs docs/_build
 	@! grep -rlE '<(script|link|img|iframe)[^>]*(src|href)="(https?:)?//' --include='*.html' docs/_build
+	@echo "The documents are in $(CURDIR)/docs/_build: open index.html there."
 
 ##@ Conformance and speed
 
@@ -245,6 +258,7 @@ lint: $(VENV)/.built $(VENV)/.lint ## formatting, lints, types and layers
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
+	$(BIN)/mypy plugins/llm-tailrace/llm_tailrace
 	$(BIN)/mypy --platform win32 --follow-imports silent --exclude gateway/_workers.py python
 	$(BIN)/python -m mypy.stubtest tailrace._native
 	PATH="$(abspath $(BIN)):$$PATH" $(BIN)/pyright --verifytypes tailrace --ignoreexternal
@@ -276,6 +290,9 @@ wheel: $(VENV)/.dev ## a wheel for this machine, into dist
 
 sdist: $(VENV)/.dev ## the source distribution, into dist
 	$(BIN)/maturin sdist --out dist
+
+plugin: $(VENV)/.dev ## the wheel of llm's plugin, into dist
+	$(BIN)/python -m pip wheel --quiet --no-deps --no-build-isolation --wheel-dir dist plugins/llm-tailrace
 
 # The wheels that are published, of every Linux and for every ABI, wherever this runs: see scripts/build_wheels.py.
 WHEELS_FOR ?= x86_64-unknown-linux-gnu aarch64-unknown-linux-gnu x86_64-unknown-linux-musl aarch64-unknown-linux-musl
