@@ -35,8 +35,8 @@ PASSWORD = "open sesame"
 SITES: dict[str, tuple[str, str | None, str, dict[str, Any]]] = {
     "wordpress": ("ai-power", "stream", "", {}),
     "wordpress, two steps": ("aipkit", "inline", "", {}),
-    "wordpress, AI Engine": ("ai-engine-3.0.1", "inline", "", {}),
-    "ai-engine": ("ai-engine", "two", "", {}),
+    "wordpress, AI Engine": ("ai-engine-3.0.1", None, "", {}),
+    "ai-engine": ("ai-engine", "two", "", {"bot": "chatbot-qmv3ka"}),
     "geminiprochat": ("geminiprochat", None, "", {"secret_key": "pepper", "password": PASSWORD}),
     "chatgpt-demo": ("chatgpt-demo", None, "", {"secret_key": "pepper", "password": PASSWORD}),
     "openai": ("openai", None, "/v1", {"models": ["gpt-4o-mini", "gpt-4o"]}),
