@@ -127,7 +127,7 @@ async def test_what_only_the_end_tells(gateway: RunningGateway, wire: str) -> No
 @BOTH
 async def test_a_function_of_the_page_is_a_call(gateway: RunningGateway, *, stream: bool) -> None:
     """With an id, which the plugin gives none."""
-    found = {}
+    found: dict[str, Any] = {}
     for wire in WIRES[:3]:
         status, text = await post(gateway, wire, "[[function]]", stream=stream)
         assert status == 200

@@ -681,6 +681,10 @@ async def test_images_and_files_are_refused_by_name(content: Any, replica: Repli
     assert not list(replica.exchanges)
 
 
+def constant(text: str) -> Callable[[object], str]:
+    return lambda _turns: text
+
+
 async def test_a_message_without_text_is_not_sent(replica: Replica) -> None:
     site = site_of(replica, "ai-engine")
     for text in (" \n", "\0", " \0\x0b\n"):
@@ -688,9 +692,9 @@ async def test_a_message_without_text_is_not_sent(replica: Replica) -> None:
             await site.ask(text)
     for prompt in ("", " \n"):
         with pytest.raises(errors.InvalidRequestError, match="returned no text"):
-            await site.ask("hi", make_prompt=lambda _turns, prompt=prompt: prompt)
+            await site.ask("hi", make_prompt=constant(prompt))
     with pytest.raises(errors.InvalidRequestError, match="no text"):
-        await site.ask("hi", make_prompt=lambda _turns: "\0")
+        await site.ask("hi", make_prompt=constant("\0"))
     assert not submits(replica)
 
 

@@ -372,16 +372,14 @@ impl Element<'_> {
             rest_url: system.rest_url,
             session_id: system.session_id,
             start_sentence: params.start_sentence,
-            max_length: params.max_length.and_then(|length| length.parse().ok()).filter(is_limit),
+            max_length: params
+                .max_length
+                .and_then(|length| length.parse().ok())
+                .filter(|most| *most > 0),
             mode: params.mode,
             ..ChatWidget::new(WidgetKind::AiEngine, placement)
         }
     }
-}
-
-/// Whether a bot takes messages of so many characters: with none it would take no message at all.
-fn is_limit(length: &u64) -> bool {
-    *length > 0
 }
 
 fn ai_power_placement(class: &str) -> Option<Placement> {
