@@ -254,6 +254,19 @@ async def test_what_a_command_does_not_take_is_named_and_not_dropped(tmp_path: P
     ]
 
 
+async def test_no_secret_of_a_command_is_kept(tmp_path: Path) -> None:
+    async with written_site() as site, talk(site, tmp_path) as terminal:
+        for number, keys in enumerate(("What?", "/ new", "/site http://u:hunter2@127.0.0.1:9/"), 2):
+            site.write("ok", None)
+            terminal.type(f"{keys}{ENTER}")
+            seen = await terminal.prompted(number)
+        terminal.type("\x1b[A\x1b[A")  # they are there as long as this lasts
+        await terminal.until("> / new")
+    assert "there is no /: " in seen
+    text = (tmp_path / "tailrace" / "questions.jsonl").read_text("utf-8")
+    assert text == '"What?"\n'
+
+
 async def test_a_system_message_from_a_file_does_not_order_the_terminal(tmp_path: Path) -> None:
     async with written_site() as site, talk(site, tmp_path, "-s", "\x1b]0;t\x07a") as terminal:
         terminal.type(f"/system{ENTER}")

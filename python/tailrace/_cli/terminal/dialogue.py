@@ -318,7 +318,9 @@ def _say(text: str) -> None:
 
 def _parted(text: str) -> tuple[str, str]:
     """Return a command's name, and what stands behind it."""
-    name, *rest = text[1:].split(maxsplit=1) or [""]
+    if not text[1:2].strip():  # a slash alone
+        return "", text[1:].strip()
+    name, *rest = text[1:].split(maxsplit=1)
     return name, rest[0].strip() if rest else ""
 
 
