@@ -30,7 +30,7 @@ FLEET = FOLDER.parent / "rust" / "fleet"
 ROUNDS = 5
 SECONDS = 240.0  # the most a process may take
 ONE, FLOOR, UVLOOP = "fleet", "floor: epoll and the core", "uvloop, httptools + DeltaDecoder"
-PACKAGES = ("aiohttp", "httptools", "python", "tailrace", "tailrace-fleet", "uvloop")
+PACKAGES = ("aiohttp", "httptools", "python", "tailrace", "uvloop")
 KIB = 2**10
 NOTES = """\
 Of events: microseconds of processor time of the whole client process, 200 streams at once, counted

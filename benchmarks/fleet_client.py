@@ -15,7 +15,6 @@ import http.client
 import json
 import os
 import ssl
-import sys
 import threading
 import time
 from contextlib import contextmanager
@@ -88,12 +87,12 @@ class Control:
         return answer
 
 
-def opened(options: argparse.Namespace, keep: str = "counts", **more: Any) -> Fleet:
+def opened(options: argparse.Namespace, keep: Any = "counts", **more: Any) -> Fleet:
     """A fleet with its clocks on, and all streams begun."""
     from tailrace.fleet import Fleet, Request  # noqa: PLC0415 - a process loads what it needs
 
-    stamps_ = "kernel" if options.contender == "fleet-kernel" else "read"
-    fleet = Fleet(keep=keep, stamps=stamps_, idle_timeout=SECONDS, **more)  # type: ignore[arg-type]
+    stamps_: Any = "kernel" if options.contender == "fleet-kernel" else "read"
+    fleet = Fleet(keep=keep, stamps=stamps_, idle_timeout=SECONDS, **more)
     url = f"{options.origin}/v1/chat/completions"
     fleet.submit_many(Request(url, json=BODY, tag=tag) for tag in range(options.streams))
     return fleet
@@ -150,7 +149,7 @@ def events(options: argparse.Namespace) -> float:
     whole = [each for each in ends if each.end == "done" and size - each.bytes in {0, 1}]
     if len(whole) != options.streams:
         raise RuntimeError("a stream did not come whole")
-    return took / (options.events * options.streams)
+    return took / int(options.events * options.streams)
 
 
 def over_uvloop(options: argparse.Namespace) -> float:
@@ -183,7 +182,7 @@ async def _over_uvloop(options: argparse.Namespace) -> float:
     await asyncio.to_thread(control.ask, "POST", "/finish")
     for each in streams:
         await each.over
-    return took / (options.events * options.streams)
+    return took / int(options.events * options.streams)
 
 
 def _protocol() -> Any:
@@ -259,7 +258,7 @@ def _stamps_of_fleet(options: argparse.Namespace, control: Control) -> list[int]
     control.ask("POST", "/go")
     late: list[int] = []
     for batch in batches:
-        moments = memoryview(batch.at_ns).tolist()  # type: ignore[arg-type]
+        moments = memoryview(batch.at_ns).tolist()
         sent = map(int, batch.texts())
         late += [moment - each for moment, each in zip(moments, sent, strict=True)]
     return late
@@ -316,7 +315,7 @@ def memory(options: argparse.Namespace) -> float:
     batches = iter(fleet.batches(max_wait=0.05))
     taken(batches, options.streams * options.opening)
     gc.collect()
-    return (resident() - before) / options.streams
+    return (resident() - before) / int(options.streams)
 
 
 async def _memory_of_aiohttp(options: argparse.Namespace, control: Control) -> float:
@@ -346,7 +345,7 @@ async def _memory_of_aiohttp(options: argparse.Namespace, control: Control) -> f
         grown = resident() - before
         await asyncio.to_thread(control.ask, "POST", "/go")
         await reading
-    return grown / options.streams
+    return grown / int(options.streams)
 
 
 def leaving(options: argparse.Namespace) -> dict[str, float]:
@@ -426,4 +425,4 @@ def many(options: argparse.Namespace) -> dict[str, float]:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

@@ -64,7 +64,7 @@ class FleetPosts:
     def __init__(self, fleet: Fleet) -> None:
         self._fleet = fleet
         self._tags = count()
-        self._waiting: dict[int, asyncio.Future[Ended]] = {}
+        self._under_way: dict[int, _Post] = {}
         self._heard: dict[int, Callable[[int], None]] = {}
         self._has_begun = asyncio.Event()
         self._failure: Exception | None = None
@@ -117,29 +117,23 @@ class FleetPosts:
         if self._failure is not None:
             raise self._failure
         tag = next(self._tags)
-        ended = self._waiting[tag] = asyncio.get_running_loop().create_future()
+        post = self._under_way[tag] = _Post()
         if heard is not None:
             self._heard[tag] = heard
         try:
             ticket = self._fleet.submit(url, data=body, headers=dict(headers), tag=tag, at=at)
             self._has_begun.set()
             try:
-                return await ended
+                return await post.until_ended()
             except asyncio.CancelledError:
-                last = await self._cut(tag, ticket, ended)
+                ticket.cancel()
+                last = await post.until_ended()
                 if cut is not None:
                     cut(last)
                 raise
         finally:
-            self._waiting.pop(tag, None)
+            del self._under_way[tag]
             self._heard.pop(tag, None)
-
-    async def _cut(self, tag: int, ticket: Any, ended: asyncio.Future[Ended]) -> Ended:
-        if ended.done() and not ended.cancelled():
-            return ended.result()
-        last = self._waiting[tag] = asyncio.get_running_loop().create_future()
-        ticket.cancel()
-        return await last
 
     async def _deliver(self) -> None:
         """Hand on rows and ends, for as long as the fleet is open; a failure is every post's."""
@@ -151,9 +145,8 @@ class FleetPosts:
                     self._take(batch)
         except Exception as error:
             self._failure = error
-            for each in self._waiting.values():
-                if not each.done():
-                    each.set_exception(error)
+            for post in self._under_way.values():
+                post.end(error)
             raise
 
     def _take(self, batch: Batch) -> None:
@@ -164,12 +157,38 @@ class FleetPosts:
                 if tag in heard:
                     heard[tag](moment)
         for ended in batch.ended:
-            waiting = self._waiting.get(ended.tag)
-            if waiting is not None and not waiting.done():
-                waiting.set_result(ended)
+            if ended.tag in self._under_way:
+                self._under_way[ended.tag].end(ended)
 
     async def _stop(self, delivering: asyncio.Task[None]) -> None:
         delivering.cancel()
         await asyncio.wait([delivering])
         if not delivering.cancelled() and delivering.exception() is not None:
             await delivering
+
+
+class _Post:
+    """One post, whose end is kept for the task that awaits it, whenever that is cancelled."""
+
+    __slots__ = ("_end", "_waiter")
+
+    def __init__(self) -> None:
+        self._end: Ended | Exception | None = None
+        self._waiter: asyncio.Future[None] | None = None
+
+    def end(self, end: Ended | Exception) -> None:
+        """Note how it has ended, or why that will never be told."""
+        self._end = end
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
+
+    async def until_ended(self) -> Ended:
+        """Wait for the end, and return it."""
+        if self._end is None:
+            self._waiter = asyncio.get_running_loop().create_future()
+            await self._waiter
+        if isinstance(self._end, Exception):
+            raise self._end
+        if self._end is None:
+            raise RuntimeError("a post was told of no end")
+        return self._end

@@ -8,10 +8,10 @@ from __future__ import annotations
 import asyncio
 import gc
 import threading
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from held import descriptors, threads
 from loopback import Authority
 from two_ways import WAYS, Way
 
@@ -30,16 +30,6 @@ def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
 def way(request: pytest.FixtureRequest) -> Way:
     """Read over aiohttp's transport, and over a fleet."""
     return WAYS[request.param]
-
-
-def threads() -> set[str]:
-    """The system's threads of this process, those of Rust among them."""
-    return {each.name for each in Path("/proc/self/task").iterdir()}
-
-
-def descriptors() -> set[str]:
-    """What this process holds open."""
-    return {each.name for each in Path("/proc/self/fd").iterdir()}
 
 
 @pytest.fixture(autouse=True)

@@ -24,12 +24,15 @@ if TYPE_CHECKING:
 
     from aiohttp.typedefs import Handler
 
+    from tailrace._over_fleet import Engine
+
 EVENT = b'data: {"choices":[{"index":0,"delta":{"content":"x"}}]}\n\n'
 END = (
     b'data: {"choices":[{"index":0,"delta":{},"finish_reason":"stop"}],'
     b'"usage":{"prompt_tokens":1,"completion_tokens":9,"total_tokens":10}}\n\ndata: [DONE]\n\n'
 )
 PACE = 0.02
+ENGINES: tuple[Engine, ...] = ("process", "fleet")
 
 
 @asynccontextmanager
@@ -115,25 +118,33 @@ async def test_failures_are_counted_as_in_the_process() -> None:
 
     reports = []
     async with served(handle) as site:
-        for engine in ("process", "fleet"):
+        for engine in ENGINES:
             plan = Plan(users=1, requests=4)
             prompts = ("slow down", "hello")
-            reports.append(await load.run(site, plan, engine=engine, prompts=prompts))  # type: ignore[arg-type]
+            reports.append(await load.run(site, plan, engine=engine, prompts=prompts))
     over, ours = reports
     for name in ("ends", "errors", "examples", "statuses"):
         assert getattr(ours, name) == getattr(over, name), name
     assert any("engine" in each for each in compare(over, ours).warnings)
 
 
-@pytest.mark.parametrize("software", ["openai", "anthropic", "gemini", "ollama"])
+MODELS = {
+    "openai": "gpt-4o-mini",
+    "anthropic": "claude-haiku-4-5",
+    "gemini": "gemini-2.5-flash",
+    "ollama": "llama3.2:latest",
+}
+
+
+@pytest.mark.parametrize("software", MODELS)
 async def test_every_software_with_an_api(software: Any) -> None:
     tool = {
         "type": "function",
         "function": {"name": "look", "parameters": {"type": "object", "properties": {}}},
     }
     async with Replica(shutdown_timeout=0.1) as replica:
-        path = {"openai": "/v1", "anthropic": "", "gemini": "/v1beta", "ollama": ""}[software]
-        site = Site(f"{replica.url(software)}{path}", software=software, model="any")
+        path = "/v1" if software == "openai" else ""
+        site = Site(f"{replica.url(software)}{path}", software=software, model=MODELS[software])
         for options in ({}, {"tools": [tool]}, {"max_tokens": 20}):
             report = await load.run(site, Plan(requests=2), engine="fleet", **options)
             assert report.whole_answers == 2, (report.errors, report.examples)
@@ -165,7 +176,7 @@ async def test_the_command(tmp_path: Path) -> None:
         for more in ([], ["--json"]):
             process = await asyncio.create_subprocess_exec(
                 *(sys.executable, "-m", "tailrace", "load", f"{replica.url('openai')}/v1"),
-                *("--software", "openai", "--model", "any", *options, *more),
+                *("--software", "openai", "--model", "gpt-4o-mini", *options, *more),
                 stdout=asyncio.subprocess.PIPE,
                 stderr=asyncio.subprocess.PIPE,
             )

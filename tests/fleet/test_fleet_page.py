@@ -35,6 +35,7 @@ def test_the_page_does_what_it_says(replica: Replica, tmp_path: Path) -> None:
         if block.language in PYTHON or block.language == "text"
     ]
     origins = {"http://localhost:8000/v1": f"{replica.url('openai')}/v1"}
-    with Reader(tmp_path, origins, {}) as reader:
+    port = replica.url("openai").rpartition(":")[2]
+    with Reader(tmp_path, origins, {"8000": port}) as reader:
         reader.follow(shown)
     assert len(shown) >= 2

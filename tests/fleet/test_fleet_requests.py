@@ -57,14 +57,15 @@ async def test_json_and_what_is_offered() -> None:
     async with serve(yes) as server, Fleet() as fleet:
         fleet.submit(server.url, json=body)
         fleet.submit(server.url, data=b"[7]", headers={"Accept-Encoding": "gzip"})
-        fleet.submit(server.url, data=bytearray(b"{}"))
+        fleet.submit(server.url, data="{}")
         assert [each.end for each in await ended_of(fleet)] == ["done"] * 3
-        by_length = sorted(server.requests, key=lambda each: -len(each.body))
-    assert json.loads(by_length[0].body) == json.loads(json.dumps(body))
-    assert by_length[0].headers["content-type"] == "application/json"
-    assert by_length[0].headers["accept-encoding"] == "identity"
-    assert "content-type" not in by_length[1].headers
-    assert by_length[2].headers["accept-encoding"] == "gzip"
+        first, second, third = sorted(server.requests, key=lambda each: -len(each.body))
+    assert json.loads(first.body) == body
+    assert first.headers["content-type"] == "application/json"
+    assert first.headers["accept-encoding"] == "identity"
+    assert (second.body, second.headers["accept-encoding"]) == (b"[7]", "gzip")
+    assert (third.body, third.headers["accept-encoding"]) == (b"{}", "identity")
+    assert "content-type" not in second.headers
     assert not any("cookie" in each.headers for each in server.requests)
 
 
@@ -124,8 +125,7 @@ async def test_a_ticket_knows_its_tag_and_is_cancelled_once() -> None:
         ({"data": None}, "json"),
         ({"json": {1, 2}}, "JSON"),
         ({"json": float("nan")}, "JSON"),
-        ({"json": "\ud83d"}, "JSON"),
-        ({"data": "text"}, "data"),
+        ({"data": 7}, "data"),
         ({"tag": 2**63}, "tag"),
         ({"tag": "7"}, "tag"),
         ({"at": "soon"}, "at"),
@@ -309,7 +309,7 @@ async def test_many_posts_of_one_task_group() -> None:
     async def answer(exchange: Exchange) -> None:
         await exchange.send_reply(exchange.body, "Content-Type: application/json")
 
-    seen: dict[int, bytes] = {}
+    seen: dict[int, bytes | None] = {}
     async with serve(answer) as server, Fleet(keep="body") as fleet:
 
         async def submit(number: int) -> None:

@@ -140,15 +140,18 @@ class Load:
             from tailrace.load._fleet_calls import FleetCalls  # noqa: PLC0415 - of its wheel
 
             return (await FleetCalls.of(self._site, self._options, stack)).measure
-        given = self._site.transport
-        if not isinstance(given, Transport):
-            given = await stack.enter_async_context(make_transport(given))
-        transport = given
+        transport = await self._transport(stack)
 
         async def ask(call: MeasuredCall, prompt: str | Messages) -> None:
             await measure(call, self._site, prompt, self._options, transport)
 
         return ask
+
+    async def _transport(self, stack: AsyncExitStack) -> Transport:
+        given = self._site.transport
+        if isinstance(given, Transport):
+            return given
+        return await stack.enter_async_context(make_transport(given))
 
     def report(self) -> Report:
         """Return the report of what was measured up to now."""

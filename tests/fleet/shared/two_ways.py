@@ -110,7 +110,9 @@ async def over_aiohttp(url: str, asked: Asked = Asked()) -> Read:
                 while deltas := await stream.read():
                     read.text += "".join(deltas)
             except errors.TailraceError as error:
-                if isinstance(error, errors.InvalidRequestError):
+                if not isinstance(error, errors.NetworkError | errors.StreamError) and isinstance(
+                    error, errors.InvalidRequestError
+                ):
                     raise
                 read.error = error
             outcome = stream.outcome
