@@ -23,9 +23,9 @@ from typing import TYPE_CHECKING
 from tailrace.errors import MissingRequirementsError
 
 if TYPE_CHECKING:
-    from tailrace_fleet import Batch, Ended, Fleet, Request, Ticket
+    from tailrace_fleet import KINDS, Batch, Batches, Ended, Fleet, Request, Ticket
 
-__all__ = ["Batch", "Ended", "Fleet", "Request", "Ticket"]
+__all__ = ["KINDS", "Batch", "Batches", "Ended", "Fleet", "Request", "Ticket"]
 
 _WHEEL = "tailrace_fleet"
 
