@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 FOLDER = Path(__file__).resolve().parent
 FLEET = FOLDER.parent / "rust" / "fleet"
+TARGET = FOLDER.parent / "target" / "fleet"
 ROUNDS = 5
 SECONDS = 240.0  # the most a process may take
 ONE, FLOOR, UVLOOP = "fleet", "floor: epoll and the core", "uvloop, httptools + DeltaDecoder"
@@ -114,12 +115,13 @@ def serving(program: str) -> Iterator[Server]:
 
 def built_floor(options: Options) -> Path | None:
     """The floor's program, built; None where there is no cargo, or in a quick run none is built."""
-    program = FLEET / "target" / "release" / "tailrace-fleet-floor"
+    program = TARGET / "release" / "tailrace-fleet-floor"
     if shutil.which("cargo") is None or (options.quick and not program.exists()):
         return None
     manifest = str(FLEET / "Cargo.toml")
     command = ["cargo", "build", "--quiet", "--release", "--locked", "--manifest-path", manifest]
-    subprocess.run([*command, "--package", "tailrace-fleet-floor"], check=True)  # noqa: S603
+    command += ["--target-dir", str(TARGET), "--package", "tailrace-fleet-floor"]
+    subprocess.run(command, check=True)  # noqa: S603 - our own command line
     return program
 
 
@@ -334,10 +336,7 @@ class Seen:
 
 def wheel_figures() -> Iterator[Figure]:
     """The size of the wheel, where one was built."""
-    wheels = [
-        *FLEET.glob("target/wheels/*.whl"),
-        *FOLDER.parent.glob("dist/**/tailrace_fleet*.whl"),
-    ]
+    wheels = list(FOLDER.parent.glob("dist/fleet/*.whl"))
     if wheels:
         newest = max(wheels, key=lambda each: each.stat().st_mtime)
         yield Figure("fleet: the wheel", newest.stat().st_size / 1e6, 1.8, unit="MB")
