@@ -39,7 +39,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     while floor.whole < run.streams {
         floor.turn()?;
     }
-    println!("{}", took / (run.streams * run.events) as f64);
+    println!("{}", took / f64::from(u32::try_from(run.streams * run.events)?));
     Ok(())
 }
 
@@ -186,7 +186,11 @@ impl Stream {
         while let Some(&first) = data.first() {
             match self.at {
                 Within::Head(seen) => {
-                    let seen = if first == b"\r\n\r\n"[seen] { seen + 1 } else { usize::from(first == b'\r') };
+                    let seen = if first == b"\r\n\r\n"[seen] {
+                        seen + 1
+                    } else {
+                        usize::from(first == b'\r')
+                    };
                     self.at = if seen == 4 { Within::Size(0, false) } else { Within::Head(seen) };
                     data = &data[1..];
                 }
@@ -206,7 +210,11 @@ impl Stream {
                     let here = left.min(data.len());
                     let body = here.min(left.saturating_sub(2));
                     self.decoder.feed(&data[..body], &mut count);
-                    self.at = if here == left { Within::Size(0, false) } else { Within::Chunk(left - here) };
+                    self.at = if here == left {
+                        Within::Size(0, false)
+                    } else {
+                        Within::Chunk(left - here)
+                    };
                     data = &data[here..];
                 }
             }
@@ -226,7 +234,11 @@ fn control(address: SocketAddr, method: &str, path: &str, body: &str) -> io::Res
     )?;
     let mut answer = Vec::new();
     link.read_to_end(&mut answer)?;
-    if answer.starts_with(b"HTTP/1.1 200") { Ok(()) } else { Err(io::Error::other(path.to_owned())) }
+    if answer.starts_with(b"HTTP/1.1 200") {
+        Ok(())
+    } else {
+        Err(io::Error::other(path.to_owned()))
+    }
 }
 
 /// Nanoseconds that this process, which has one thread, has been on a processor.
