@@ -6,6 +6,7 @@ import asyncio
 import gc
 import json
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -171,6 +172,9 @@ async def test_a_taker_that_sleeps_stops_the_servers() -> None:
 
     async def answer(exchange: Exchange) -> None:
         nonlocal sent
+        # Or the system takes all of it off the server.
+        link = exchange.writer.get_extra_info("socket")
+        link.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 65_536)
         await exchange.send(HEAD)
         for at in range(0, len(piece), 65_536):
             data = piece[at : at + 65_536]
