@@ -91,7 +91,7 @@ demo: $(VENV)/.built ## a reply, read as it arrives, from a site on this machine
 
 # Rust is compiled and tested beside Python: the one waits for the disk, the linker or a socket while the other runs.
 test: ## every test
-	+$(MAKE) --no-print-directory --jobs=2 test-rust test-python
+	+$(MAKE) --no-print-directory --jobs=2 test-rust test-python test-fleet
 
 ##@ Testing
 
