@@ -163,11 +163,12 @@ class OpenReply:
 
     def close(self) -> None:
         """Close the connection, unless it went back, and let nobody wait for the rest."""
+        if self.connection is None:
+            return
         if self.content.exception() is None:
             self.content.set_exception(ReplyBrokenError("the response was closed"))
-        if self.connection is not None:
-            self.connection.close()
-            self.connection = None
+        self.connection.close()
+        self.connection = None
 
     def _release(self) -> None:
         connection = self.connection
