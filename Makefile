@@ -91,7 +91,7 @@ demo: $(VENV)/.built ## a reply, read as it arrives, from a site on this machine
 
 # Rust is compiled and tested beside Python: the one waits for the disk, the linker or a socket while the other runs.
 test: ## every test
-	+$(MAKE) --no-print-directory --jobs=2 test-rust test-python
+	+$(MAKE) --no-print-directory --jobs=2 test-rust test-python test-fleet
 
 ##@ Testing
 
@@ -133,7 +133,7 @@ endif
 
 test-fleet: $(VENV)/.fleet ## many streams at once: the tests of its crates, and of its wheel
 	cargo test --locked --manifest-path rust/fleet/Cargo.toml --target-dir target/fleet --package tailrace-fleet-engine
-	$(BIN)/python -m pytest -n $(TEST_PROCESSES) --dist worksteal tests/fleet
+	$(if $(wildcard tests/fleet),$(BIN)/python -m pytest -n $(TEST_PROCESSES) --dist worksteal tests/fleet)
 
 # Programs of other people that use ours: what they need must not decide what we need. Those in environments of their
 # own find the gateway that runs beside them.
