@@ -210,9 +210,9 @@ conformance-cases: ## bring the cases the wheel carries up to date with tests/ve
 
 # The wheel as it is shipped, against its peers: a table, the raw figures and a plot in benchmarks/results, under DATE.
 DATE ?= $(shell date -u +%F)
-BENCHMARKS := decode page sign memory bulk endtoend fast load batch gateway plot
+BENCHMARKS := decode page sign memory bulk endtoend fast load batch fleet gateway plot
 
-bench: $(PEERS)/.bench $(PEERS)/.wheel $(GATEWAYS)/.gateways $(RAY)/.ray $(RAY)/.wheel benchmarks/node_modules/.installed ## measure against the peers
+bench: $(PEERS)/.bench $(PEERS)/.wheel $(PEERS)/.fleet $(GATEWAYS)/.gateways $(RAY)/.ray $(RAY)/.wheel benchmarks/node_modules/.installed ## measure against the peers
 	set -e; for each in $(BENCHMARKS); do $(PEERS)/bin/python benchmarks/$$each.py --date $(DATE); done
 	$(RAY)/bin/python benchmarks/batch_ray.py --date $(DATE)
 
