@@ -194,8 +194,10 @@ web/node_modules/.installed: web/package.json web/package-lock.json
 	touch $@
 
 # With warnings as errors, and nothing in the pages that a browser would fetch from strangers.
-docs: $(VENV)/.docs $(VENV)/.built ## build the documents into docs/_build
-	$(BIN)/python -m sphinx --fail-on-warning --keep-going --nitpicky --fresh-env --quiet docs docs/_build
+# What they need is installed while the extension is compiled.
+docs: $(VENV)/.dev ## build the documents into docs/_build
+	+@$(MAKE) --no-print-directory --jobs=2 $(VENV)/.docs $(VENV)/.built
+	$(BIN)/python -m sphinx --jobs auto --fail-on-warning --keep-going --nitpicky --fresh-env --quiet docs docs/_build
 	@! grep -rlE '<(script|link|img|iframe)[^>]*(src|href)="(https?:)?//' --include='*.html' docs/_build
 	@echo "The documents are in $(CURDIR)/docs/_build: open index.html there."
 
