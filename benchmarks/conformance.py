@@ -9,6 +9,7 @@ import argparse
 import datetime as dt
 import json
 import re
+import subprocess
 import sys
 import textwrap
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 from report import version
 from tailrace.conformance import Program, judge, rules
 from tailrace.conformance._printing import as_json
+from tailrace.conformance._rulebook import LEVELS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -36,6 +38,10 @@ OTHERWISE = "≠"  # where the rule is our own choice
 EXAMPLES = 3  # breaks of a rule that are kept, the shortest first
 NODE = ("node", "decoders/eventsource.mjs")
 CHILD = (sys.executable, "-m", "tailrace.conformance._child")
+# Load generators, whose dependencies are not ours: an environment of their own, with our wheel.
+GENERATORS = ROOT / ".venv-conformance" / "bin" / "python"
+OF_GENERATORS = (str(GENERATORS), "-m", "tailrace.conformance._child")
+CHOSEN = ("robustness", "field")  # levels on which another choice than ours is no mistake
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +53,7 @@ class Peer:
     command: tuple[str, ...]
     packages: tuple[str, ...]
     made_for: str
-    # a few lines of our own around a library: nobody's choices, so our choices are not asked about
+    # a few lines of our own around a library: nobody's choices, so those levels are not asked about
     loop: bool = False
 
 
@@ -113,11 +119,46 @@ PEERS = (
         "`completion` over the openai client: one form for many vendors' chunks",
     ),
     Peer(
+        "langchain-openai",
+        "deltas",
+        (*CHILD, "decoders.langchain_client:text"),
+        ("langchain-openai", "langchain-core", "openai"),
+        "`ChatOpenAI.stream` over the openai client",
+    ),
+    Peer(
         "gpt4free",
         "deltas",
         (*CHILD, "decoders.lines:gpt4free"),
         ("g4f", "aiohttp"),
         "the function its OpenAI-compatible providers read replies with",
+    ),
+    Peer(
+        "vLLM's benchmark",
+        "deltas",
+        (*OF_GENERATORS, "decoders.vllm_client:text"),
+        ("vllm", "aiohttp"),
+        "the request function of `vllm bench serve`: made for vLLM's own server",
+    ),
+    Peer(
+        "guidellm",
+        "deltas",
+        (*OF_GENERATORS, "decoders.guidellm_client:text"),
+        ("guidellm", "httpx"),
+        "`OpenAIHTTPBackend.resolve`, which load is put on servers with",
+    ),
+    Peer(
+        "inference-perf",
+        "deltas",
+        (*OF_GENERATORS, "decoders.inference_perf_client:text"),
+        ("inference-perf", "aiohttp"),
+        "`ChatCompletionAPIData.process_response`, which load is put on servers with",
+    ),
+    Peer(
+        "aiperf",
+        "deltas",
+        (*OF_GENERATORS, "decoders.aiperf_client:text"),
+        ("aiperf", "aiohttp"),
+        "`AioHttpClient` and `ChatEndpoint`, which load is put on servers with",
     ),
     Peer(
         "httpx-sse + json",
@@ -178,15 +219,23 @@ def main() -> None:
 
 
 def document(date: str) -> dict[str, Any]:
-    """Everything that was found."""
-    return {"date": date, "peers": [asked(peer) for peer in PEERS]}
+    """Everything that was found, and what was asked."""
+    return {"date": date, "rules": asked_about(), "peers": [asked(peer) for peer in PEERS]}
+
+
+def asked_about() -> dict[str, dict[str, Any]]:
+    """The rules of today with their cases."""
+    return {
+        rule.id: {"level": rule.level, "cases": [case.name for case in rule.cases]}
+        for rule in rules()
+    }
 
 
 def asked(peer: Peer) -> dict[str, Any]:
     """One decoder's report."""
 
     def about_it(rule: Rule) -> bool:
-        return not (peer.loop and rule.level == "robustness")
+        return not (peer.loop and rule.level in CHOSEN)
 
     with Program(peer.command, peer.kind) as program:
         report = as_json(
@@ -205,13 +254,23 @@ def asked(peer: Peer) -> dict[str, Any]:
             del rule[key]
         rule["cases_broken"] = len(rule["breaks"])
         rule["breaks"] = sorted(rule["breaks"], key=size)[:EXAMPLES]
-    del report["tailrace"]
+    del report["tailrace"], report["allowed"]
     return {
         "name": peer.name,
         "made_for": peer.made_for,
-        "versions": {package: version(package) for package in peer.packages},
+        "versions": versions(peer),
         **report,
     }
+
+
+def versions(peer: Peer) -> dict[str, str]:
+    """Of its packages, as they are installed where it runs."""
+    if peer.command[0] != str(GENERATORS):
+        return {package: version(package) for package in peer.packages}
+    told = "import sys; from importlib.metadata import version; print(*map(version, sys.argv[1:]))"
+    words = [str(GENERATORS), "-c", told, *peer.packages]
+    asked = subprocess.run(words, capture_output=True, text=True, check=True)  # noqa: S603
+    return dict(zip(peer.packages, asked.stdout.split(), strict=True))
 
 
 def size(broken: dict[str, Any]) -> int:
@@ -242,7 +301,7 @@ def lines(results: dict[str, Any]) -> Iterator[str]:
                 for number, peer in enumerate(peers, 1)
             ],
         )
-        for level in ("specification", "chunk", "robustness"):
+        for level in LEVELS:
             yield from level_table(kind, level, peers)
         yield from ("", "What was seen at each ✗, in the fewest reads that show it:", "")
         yield from seen(peers)
@@ -261,7 +320,7 @@ def level_table(kind: str, level: str, peers: list[dict[str, Any]]) -> Iterator[
     if not columns:
         return
     yield from ("", f"**{level}**", "")
-    signs = {**SIGNS, "broken": OTHERWISE} if level == "robustness" else SIGNS
+    signs = {**SIGNS, "broken": OTHERWISE} if level in CHOSEN else SIGNS
     rows = [
         (f"`{rule.id}`", rule.says, *(signs[states[column][rule.id]] for column in columns))
         for rule in chosen
@@ -275,7 +334,7 @@ def seen(peers: list[dict[str, Any]]) -> Iterator[str]:
     names: dict[tuple[str, str], list[str]] = {}
     for peer in peers:
         for rule in peer["rules"]:
-            if rule["breaks"] and levels[rule["id"]] != "robustness":
+            if rule["breaks"] and levels[rule["id"]] not in CHOSEN:
                 names.setdefault((rule["id"], told_break(rule["breaks"][0])), []).append(
                     peer["name"]
                 )

@@ -29,7 +29,8 @@ KEPT, BROKEN, USAGE = 0, 1, 2
 @click.command(
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     epilog="Exit codes: 0 every rule asked about is kept, but for those allowed to be broken; 1 "
-    "another is broken, or the decoder could not be asked any more; 2 wrong usage, or a decoder that does not start.",
+    "another is broken, or the decoder could not be asked any more; 2 wrong usage, or a decoder "
+    "that does not start.",
 )
 @click.argument("kind", type=click.Choice(list(CLAIMS)), required=False)
 @click.argument("decoder", nargs=-1)

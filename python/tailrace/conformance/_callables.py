@@ -21,9 +21,9 @@ if TYPE_CHECKING:
     from tailrace.conformance._rulebook import Event, Kind
 
 __all__ = [
+    "OPTIONS",
     "Ask",
     "Chunks",
-    "OPTIONS",
     "DecodeResult",
     "EventDecode",
     "Part",
@@ -90,8 +90,9 @@ class TextDecode(Protocol):
 class DecodeResult:
     """The answer of a decoder to one split.
 
-    `items`: the events, or the texts and other parts, up to the end or the failure; `failure`: the error that decoding
-    ended with, None for none; `lost`: why there is no answer at all, None where there is one.
+    `items`: the events, or the texts and other parts, up to the end or the failure; `failure`: the
+    error that decoding ended with, None for none; `lost`: why there is no answer at all, None where
+    there is one.
     """
 
     items: tuple[Any, ...] = ()

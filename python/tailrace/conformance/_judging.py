@@ -217,7 +217,7 @@ class _Trial:
         options: dict[str, Any] = {} if limit is None else {"max_event_bytes": limit}
         if dialect in self._claims:
             options["dialect"] = dialect
-        return options | case.head if "head" in self._claims else options
+        return {**options, **case.head} if "head" in self._claims else options
 
     def _compared(self, case: Case, answer: DecodeResult) -> tuple[Any, Any]:
         """Return what had to come and what came, as far as the decoder claims to know it."""

@@ -32,9 +32,9 @@ def serve(
 ) -> None:
     """Answer the runner until it closes standard input.
 
-    `decode` is called with each case, as a callable is; its prints go to standard error. `name`: the decoder's name
-    in reports. `claims`: the abilities, of `CLAIMS`, that it has; by default types and ids for
-    events, none for chat replies.
+    `decode` is called with each case, as a callable is; its prints go to standard error. `name`:
+    the decoder's name in reports. `claims`: the abilities, of `CLAIMS`, that it has; by default
+    types and ids for events, none for chat replies.
     """
     with os.fdopen(os.dup(1), "w", encoding="utf-8") as out:
         os.dup2(2, 1)

@@ -324,7 +324,7 @@ BROKEN_EVENTS: dict[type[Plain], set[str]] = {
 class PlainText:
     """Chunks by the letter of OpenAI's reference, over `Plain`; of what a case says, the bytes."""
 
-    def __call__(self, chunks: Iterable[bytes], **_: Any) -> Iterator[str]:
+    def __call__(self, chunks: Iterable[bytes], **_said: Any) -> Iterator[str]:
         for _, data, *_ in self.events(chunks):
             if self.ends(data):
                 return

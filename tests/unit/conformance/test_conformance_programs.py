@@ -387,10 +387,7 @@ def test_a_program_by_the_command_line(capfd: pytest.CaptureFixture[str]) -> Non
         (["sse", "json:loads", "--level", "chunk"], "no such rule"),
         (
             ["deltas", "json:loads", "--claim", "ids"],
-            (
-                "--claim ids: what can be claimed is "
-                f"{', '.join(CLAIMS['deltas'])}, or none"
-            ),
+            (f"--claim ids: what can be claimed is {', '.join(CLAIMS['deltas'])}, or none"),
         ),
         (["sse", "--program", "./not-there"], "./not-there: "),
         (["sse", "--program", sys.executable, "-c", "pass"], "No such option"),

@@ -20,6 +20,7 @@ from plain_decoders import BROKEN_EVENTS, BROKEN_TEXT, Plain, PlainText
 from decoders import ours
 from tailrace.conformance import CLAIMS, Rule, check, rules
 from tailrace.conformance._splits import DRAWN, SMALL, splits, with_fewer_reads
+from tailrace.errors import StreamError
 
 if TYPE_CHECKING:
     from types import ModuleType
@@ -121,7 +122,9 @@ def test_ours_keeps_every_rule() -> None:
 
 def test_the_plain_readers_keep_what_they_should() -> None:
     assert check(Plain(), "sse", claims=EVERYTHING["sse"]).kept
-    report = check(PlainText(), "deltas", only=lambda rule: rule.level in {"specification", "chunk"})
+    report = check(
+        PlainText(), "deltas", only=lambda rule: rule.level in {"specification", "chunk"}
+    )
     assert report.kept
 
 
@@ -187,10 +190,11 @@ def test_parts_beside_the_text_are_compared_where_a_rule_is_about_them() -> None
 def test_arguments_of_a_call_are_compared_by_their_value() -> None:
     def spaced(chunks: Any, **options: Any) -> Any:
         for item in ours.text(chunks, **options):
-            if item[:1] == ("tool_call",):
-                yield (*item[:3], json.dumps(json.loads(item[3]), indent=1))
-            else:
-                yield item
+            match item:
+                case ("tool_call", identity, name, str(arguments)):
+                    yield "tool_call", identity, name, json.dumps(json.loads(arguments), indent=1)
+                case _:
+                    yield item
 
     def only(rule: Rule) -> bool:
         return "tool_calls" in rule.needs
@@ -202,7 +206,7 @@ def test_a_failure_without_the_servers_words_breaks_the_rule_about_them_alone() 
     def silent(chunks: Any, **options: Any) -> Any:
         try:
             yield from ours.text(chunks, **options)
-        except Exception:
+        except StreamError:
             raise RuntimeError("it failed") from None
 
     assert check(silent, "deltas", claims=EVERYTHING["deltas"]).broken == ["field/error-words"]
