@@ -83,6 +83,12 @@ def test_a_page_does_what_it_says(page: Path, replica: Replica, tmp_path: Path) 
         reader.follow(blocks_of(page))
 
 
+def test_what_stands_for_a_server_of_ones_own_is_where_the_pages_say(replica: Replica) -> None:
+    number = [site.name for site in replica.sites].index("openai")
+    named = [re.findall(r"127\.0\.0\.1:(88\d\d)/v1`", page.read_text("utf-8")) for page in PAGES]
+    assert {port for ports in named for port in ports} == {str(REPLICA_PORT + number)}
+
+
 def test_what_is_not_run_is_listed() -> None:
     blocks = [block for page in PAGES for block in blocks_of(page)]
     assert [(block.page, block.reason) for block in blocks if block.reason is not None] == NOT_RUN
