@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING
 
 from contenders.litellm_client import litellm
@@ -14,7 +15,8 @@ if TYPE_CHECKING:
 
 __all__ = ["text"]
 
-litellm.suppress_debug_info = True  # else each failure is also printed
+litellm.suppress_debug_info = True  # else each failure is also printed, and logged
+logging.getLogger("LiteLLM").setLevel(logging.CRITICAL)
 
 
 def text(
