@@ -18,7 +18,7 @@ from aiperf.common.models import (
 from aiperf.endpoints.openai_chat import ChatEndpoint
 from aiperf.transports.aiohttp_client import AioHttpClient
 
-from decoders.at_hand import AtHand
+from decoders.at_hand import AtHand, RequestFailedError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable, Iterator
@@ -65,7 +65,7 @@ async def asked(connector: AtHand) -> RequestRecord:
 def fail(record: RequestRecord) -> None:
     """Raise where the record has an error."""
     if record.error is not None:
-        raise RuntimeError(record.error.message)
+        raise RequestFailedError(record.error.message)
 
 
 def parts(responses: list[ParsedResponse], turn: Turn | None) -> Iterator[Part]:

@@ -13,10 +13,15 @@ if TYPE_CHECKING:
 
     from aiohttp.client_proto import ResponseHandler
 
-__all__ = ["AtHand"]
+__all__ = ["AtHand", "RequestFailedError"]
 
-TURNS = 8
-"""The turns of the event loop between two reads, in which a client has taken the one before."""
+AT_FIRST, BETWEEN = 8, 2
+"""The turns of the event loop before the first read and between two, in which a client has taken
+the one before."""
+
+
+class RequestFailedError(Exception):
+    """A client that raises nothing has told that its request failed, and why."""
 
 
 class AtHand(aiohttp.BaseConnector):
@@ -43,13 +48,13 @@ class Wire(asyncio.Transport):
         super().__init__()
         self._protocol = protocol
         self._reads: Iterator[bytes] = iter(reads)
-        self._answering = self._closing = False
+        self._answering = self._begun = self._closing = False
 
     def write(self, _: Any) -> None:
         """Take the request, whatever it is, and begin to answer."""
         if not self._answering:
             self._answering = True
-            self._wait(TURNS)
+            self._wait(AT_FIRST)
 
     def _wait(self, turns: int) -> None:
         again, argument = (self._wait, (turns - 1,)) if turns else (self._answer, ())
@@ -64,7 +69,8 @@ class Wire(asyncio.Transport):
             self.close()
         else:
             self._protocol.data_received(read)
-            self._wait(TURNS)
+            self._wait(BETWEEN if self._begun else AT_FIRST)
+            self._begun = True
 
     def is_closing(self) -> bool:
         """Whether either side has closed."""

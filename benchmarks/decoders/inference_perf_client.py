@@ -12,7 +12,7 @@ import aiohttp
 from inference_perf.apis.chat import ChatCompletionAPIData, ChatMessage
 from inference_perf.config import APIConfig, APIType
 
-from decoders.at_hand import AtHand
+from decoders.at_hand import AtHand, RequestFailedError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable
@@ -48,7 +48,7 @@ async def text(
         session.post(URL, data=b"{}") as response,
     ):
         if response.status != 200:  # noqa: PLR2004 - its own client does the same
-            raise RuntimeError(await response.text())
+            raise RequestFailedError(await response.text())
         told = await asked.process_response(response, CONFIG, tokenizer)
     yield tokenizer.texts[-1]
     usage = told.response_metrics.server_usage or {}

@@ -13,7 +13,7 @@ from vllm.benchmarks.lib.endpoint_request_func import (
     async_request_openai_chat_completions,
 )
 
-from decoders.at_hand import AtHand
+from decoders.at_hand import AtHand, RequestFailedError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable
@@ -41,7 +41,7 @@ async def text(
     if told.output_tokens:
         yield "usage", told.prompt_len, told.output_tokens
     if not told.success:
-        raise RuntimeError(told.error)
+        raise RequestFailedError(told.error)
 
 
 text.claims = ("head", "usage", "error_messages")  # type: ignore[attr-defined]

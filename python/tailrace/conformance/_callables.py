@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import re
 from collections.abc import (
     AsyncIterable,
     AsyncIterator,
@@ -203,9 +204,13 @@ PART_TYPES = {
 """The types of what stands behind a part's name."""
 
 
+_HALF = re.compile("[\ud800-\udfff]")
+
+
 def _shaped_part(item: Any) -> Any:
     if isinstance(item, str):
-        return item
+        # Half a character cannot be encoded, and two would be taken for a whole one in JSON.
+        return _HALF.sub(lambda half: f"\\u{ord(half[0]):x}", item)
     if isinstance(item, tuple | list) and item and isinstance(item[0], str):
         types = PART_TYPES.get(item[0], ())
         if len(types) == len(item) - 1 and all(map(isinstance, item[1:], types)):

@@ -84,9 +84,9 @@ DEFAULT_CLAIMS: Mapping[Kind, frozenset[str]] = {
 }
 
 _LINE_END = re.compile(rb"[\r\n]")
-_AROUND = (
+_CHUNK = (
     b'{"id":"chatcmpl-1","object":"chat.completion.chunk","created":1795163059,"model":"m",'
-    b'"choices":[{"index":0,"delta":{"content":"x"},"logprobs":null,"finish_reason":null}],"other":'
+    b'"choices":[{"index":0,"logprobs":null,"delta":'
 )
 
 
@@ -213,6 +213,12 @@ def _bytes(described: Any) -> bytes:
 
 
 def _beside_content(text: bytes) -> bytes:
-    """Put a JSON text into a chunk whose content is ``x``, on a data line for each of its lines."""
-    lines = _LINE_END.split(_AROUND + text + b"}")
-    return b"data: " + b"\ndata: ".join(lines) + b"\n\ndata: [DONE]\n\n"
+    """Put a JSON text into a chunk whose content is ``x``, on a data line for each of its lines.
+
+    A chunk with the finish reason and the sentinel end the stream, as OpenAI's do.
+    """
+    lines = _LINE_END.split(
+        _CHUNK + b'{"content":"x"},"finish_reason":null}],"other":' + text + b"}"
+    )
+    last = _CHUNK + b'{},"finish_reason":"stop"}]}'
+    return b"data: " + b"\ndata: ".join(lines) + b"\n\ndata: " + last + b"\n\ndata: [DONE]\n\n"
