@@ -5,9 +5,10 @@ from __future__ import annotations
 import ast
 import pkgutil
 import sys
+import tomllib
 from importlib import import_module
 from importlib.machinery import PathFinder
-from importlib.util import find_spec
+from importlib.util import find_spec, spec_from_loader
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -25,7 +26,9 @@ if TYPE_CHECKING:
     from sphinx.domains.python import PythonDomain
     from sphinx.environment import BuildEnvironment
 
-STUB = Path(__file__).parents[1] / "python" / "tailrace" / "_native.pyi"
+ROOT = Path(__file__).parents[1]
+STUB = ROOT / "python" / "tailrace" / "_native.pyi"
+FLEET = ROOT / "rust" / "fleet" / "python"
 
 
 class TypedExtension:
@@ -49,7 +52,29 @@ class TypedExtension:
         return spec
 
 
-sys.meta_path.insert(0, TypedExtension)
+class StubAlone:
+    """Makes a module of its stub: the extension of the fleet's wheel, which need not be built."""
+
+    @classmethod
+    def find_spec(
+        cls, name: str, _path: Sequence[str] | None, _target: ModuleType | None = None
+    ) -> ModuleSpec | None:
+        """Know that extension alone."""
+        return spec_from_loader(name, cls()) if name == "tailrace_fleet._native" else None
+
+    def create_module(self, _spec: ModuleSpec) -> None:
+        """Leave it to Python."""
+
+    def exec_module(self, module: ModuleType) -> None:
+        """Run the stub, in which a constant has no value."""
+        stub = FLEET / "tailrace_fleet" / "_native.pyi"
+        exec(compile(stub.read_text("utf-8"), stub, "exec"), vars(module))  # noqa: S102 - our own file
+        for constant in module.__annotations__:
+            vars(module).setdefault(constant, ())
+
+
+sys.meta_path[:0] = [TypedExtension, StubAlone]
+sys.path.append(str(FLEET))
 
 import tailrace  # noqa: E402 - as the finder above gives it
 
@@ -106,10 +131,28 @@ ModuleAnalyzer.cache["module", "tailrace._native"] = ModuleAnalyzer.for_string(
     STUB.read_text("utf-8"), "tailrace._native", str(STUB)
 )
 
+
+def repository_links() -> dict[str, object]:
+    """Return the theme's options that link the repository, if pyproject.toml tells its URL.
+
+    It is that of ``Repository`` or ``Source`` in ``[project.urls]``. A button on each page shows
+    its source where the theme knows the host; a link at the foot of all pages there always is.
+    """
+    text = (Path(__file__).parents[1] / "pyproject.toml").read_text("utf-8")
+    urls = tomllib.loads(text)["project"].get("urls", {})
+    url = urls.get("Repository") or urls.get("Source")
+    if url is None:
+        return {}
+    link = {"name": "Repository", "url": url, "html": "Repository", "class": ""}
+    source = {"source_repository": url, "source_branch": "main", "source_directory": "docs/"}
+    is_known = any(host in url for host in ("github.com", "gitlab.com", "bitbucket.org"))
+    return {"footer_icons": [link], **(source if is_known else {})}
+
+
 project = "Tailrace"
 release = version = tailrace.__version__
 
-extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx_click"]
+extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx_click", "sphinx_copybutton"]
 exclude_patterns = ["_build"]
 default_role = "literal"
 nitpick_ignore_regex = [
@@ -124,9 +167,17 @@ nitpick_ignore_regex = [
 
 html_theme = "furo"
 html_title = f"Tailrace {release}"
+html_theme_options = repository_links()
 html_copy_source = False
 html_show_copyright = False
 html_show_sphinx = False
+
+# Of a console what was typed is copied, and not what was printed; what is no code has no button.
+copybutton_prompt_text = "$ "
+copybutton_only_copy_prompt_lines = True
+copybutton_copy_empty_lines = False
+copybutton_line_continuation_character = "\\"
+copybutton_selector = "div:not(.highlight-text, .highlight-none) > div.highlight > pre"
 
 myst_heading_anchors = 3
 

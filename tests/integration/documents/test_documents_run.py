@@ -17,20 +17,26 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+ELSEWHERE = "a test among those of other people's clients runs it"
 # What is not run, each with its reason in the page: a block more is a line more here.
 NOT_RUN = [
     ("README.md", "compiles the core and asks a package index"),
     ("README.md", "is what runs this page"),
     ("docs/benchmarks.md", "takes minutes, and judges a quiet machine"),
     ("docs/conformance.md", "asks Node.js, which not every machine has"),
+    ("docs/fleet.md", "asks a package index"),
+    *[("docs/fleet.md", "needs the fleet's own wheel; tests/fleet runs it")] * 2,
     ("docs/gateway.md", "opens a port to other machines"),
     (
         "docs/how-to/agents.md",
         "a file of the repository; tests/integration/gateway compares what it prints",
     ),
     *[("docs/how-to/batch.md", "needs Ray, which is not in every environment")] * 3,
+    *[("docs/how-to/evaluate.md", f"needs Inspect, which is installed apart; {ELSEWHERE}")] * 2,
     ("docs/how-to/load-test.md", "needs Locust, which replaces Python's threads and sockets"),
     ("docs/how-to/nginx.md", "needs a machine with a public name"),
+    *[("docs/http-apis.md", f"needs the package anthropic; {ELSEWHERE}")] * 2,
+    ("docs/http-apis.md", f"needs the package google-genai; {ELSEWHERE}"),
     ("docs/installing.md", "compiles the core and asks a package index"),
     ("docs/rust.md", "compiles the core; the crate's own tests build these examples"),
     ("docs/terminal.md", "typed on a terminal by a test of its own"),
@@ -63,6 +69,7 @@ def own_sites(replica: Replica) -> dict[str, str]:
         "https://gemini.my.example": replica.url("geminiprochat"),
         "http://localhost:8000/v1": f"{replica.url('openai')}/v1",
         "https://api.anthropic.com": replica.url("anthropic"),
+        "https://generativelanguage.googleapis.com": replica.url("gemini"),
         "http://localhost:11434": replica.url("ollama"),
         "https://llm.example": replica.url("ollama"),
     }
