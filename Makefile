@@ -13,8 +13,8 @@ TEST_PROCESSES ?= $(shell $(PYTHON) -c 'import os; print((os.cpu_count() or 1) +
 NPM := $(shell command -v npm)
 
 .PHONY: all help demo test test-fast test-rust test-python test-clients test-packages test-frameworks test-programs \
-	test-node test-llama test-locust test-ray programs page screenshots docs conformance \
-	conformance-cases bench bench-rust bench-instructions fuzz scale lint audit format wheel sdist wheels \
+	test-node test-llama test-locust test-ray test-rust-clients programs page screenshots docs conformance \
+	conformance-cases bench bench-rust bench-instructions fuzz scale lint msrv audit format wheel sdist wheels \
 	wheels-check wheels-try clean
 
 all: lint test ## lint and test
@@ -111,7 +111,7 @@ endif
 
 # Programs of other people that use ours: what they need must not decide what we need. Those in environments of their
 # own find the gateway that runs beside them.
-test-clients: test-packages test-frameworks test-programs test-node test-llama test-locust test-ray ## other people's clients, over all we have
+test-clients: test-packages test-frameworks test-programs test-node test-llama test-locust test-ray test-rust-clients ## other people's clients, over all we have
 
 WITH_GATEWAY := $(PEERS)/bin/python tests/clients/with_gateway.py
 
@@ -143,6 +143,13 @@ test-locust: $(PEERS)/.clients $(PEERS)/.wheel $(LOCUST)/.locust $(LOCUST)/.whee
 # Its workers are processes of their own, with the wheel; what Ray leaves unclosed is its own to warn of.
 test-ray: $(RAY)/.ray $(RAY)/.wheel ## batches on a Ray cluster of this machine
 	$(RAY)/bin/python -m pytest --override-ini filterwarnings=ignore --confcutdir tests/clients/ray tests/clients/ray
+
+# Other people's crates, in a workspace of their own.
+PEERS_OF_THE_CORE := --locked --manifest-path rust/peers/Cargo.toml --target-dir target/peers
+
+test-rust-clients: ## the core's streams over reqwest and axum, as the guide shows them
+	cargo fmt --manifest-path rust/peers/Cargo.toml --check
+	cargo test $(PEERS_OF_THE_CORE) --tests
 
 programs: ## Debian's chromium and nginx, where they are not there yet
 	command -v chromium-headless-shell || command -v chromium || (apt-get update -qq \
@@ -189,9 +196,10 @@ benchmarks/node_modules/.installed: benchmarks/package-lock.json
 	npm ci --prefix benchmarks --silent --no-audit --no-fund
 	touch $@
 
-# Time by the clock, by Criterion: compares with the run before.
-bench-rust: ## time the core's benches
+# Time by the clock, by Criterion: compares with the run before. Then as a ratio to other crates' time, in one run.
+bench-rust: ## time the core's benches, and the core beside other crates
 	cargo bench --locked --package tailrace-core-benches --bench time
+	cargo bench $(PEERS_OF_THE_CORE) --bench peers
 
 # Instructions, counted by Valgrind (which the machine must have) through Gungraun: compares with the committed counts.
 GUNGRAUN_VERSION := $(shell sed -n '/^name = "gungraun-runner"/{n;s/version = "\(.*\)"/\1/p;}' Cargo.lock)
@@ -240,6 +248,7 @@ lint: $(VENV)/.built $(VENV)/.lint ## formatting, lints, types and layers
 	cargo clippy --locked --workspace --all-targets --all-features -- --deny warnings
 	cargo clippy --locked --package tailrace-core --all-targets -- --deny warnings
 	cargo clippy --locked --package tailrace-core --no-default-features -- --deny warnings
+	cargo clippy --locked --package tailrace-core --no-default-features --features stream -- --deny warnings
 	RUSTDOCFLAGS="--deny warnings --deny rustdoc::all" cargo doc --locked --no-deps --package tailrace-core --all-features
 	scripts/check-core-is-pure
 	$(BIN)/ruff check
@@ -249,6 +258,14 @@ lint: $(VENV)/.built $(VENV)/.lint ## formatting, lints, types and layers
 	$(BIN)/python -m mypy.stubtest tailrace._native
 	PATH="$(abspath $(BIN)):$$PATH" $(BIN)/pyright --verifytypes tailrace --ignoreexternal
 	$(BIN)/lint-imports
+
+# The oldest Rust that the core promises, which rustup brings.
+MSRV := $(shell sed -n 's/^rust-version = "\(.*\)"/\1/p' Cargo.toml)
+
+msrv: ## build the core with the oldest Rust that it promises
+	rustup toolchain install $(MSRV) --profile minimal --no-self-update
+	cargo +$(MSRV) check --locked --package tailrace-core --all-features --target-dir target/msrv
+	cargo +$(MSRV) check --locked --package tailrace-core --no-default-features --target-dir target/msrv
 
 # The workflows: their syntax and the scripts in them, and what of them could be misused. The crates: licences, sources
 # and known faults, by deny.toml.

@@ -37,6 +37,7 @@ fn made(name: &str) -> Row {
 #[bench::ai_power_assistant_1400("ai_power_assistant_1400")]
 #[bench::ai_power_w5("ai_power_w5")]
 #[bench::ai_power_w5p("ai_power_w5p")]
+#[bench::ai_engine_1400("ai_engine_1400")]
 #[bench::encode_chunks("encode_chunks")]
 #[bench::encode_chunks_of_any_kind("encode_chunks_of_any_kind")]
 #[bench::encode_completions("encode_completions")]

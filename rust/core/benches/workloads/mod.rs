@@ -95,6 +95,7 @@ pub const ROWS: &[(&str, Make)] = &[
     ("ai_power_assistant_1400", || Row::new(AI_POWER, chat::assistant(EVENTS), Reads::Of(1400))),
     ("ai_power_w5", || Row::new(AI_POWER, chat::body(Spelling::Php), Reads::Of(1400))),
     ("ai_power_w5p", || Row::new(AI_POWER, chat::body(Spelling::Plain), Reads::Of(1400))),
+    ("ai_engine_1400", || Row::new(Work::Deltas(Dialect::AiEngine), chat::ai_engine(EVENTS), Reads::Of(1400))),
     ("encode_chunks", || encode(Wire::Chunks, EVENTS)),
     ("encode_chunks_of_any_kind", || encode(Wire::AnyChunks, EVENTS)),
     ("encode_completions", || encode(Wire::Completions, EVENTS)),

@@ -81,6 +81,10 @@ impl DeltaSink for Texts {
         assert!(!delta.is_empty());
         self.0.push(delta.to_owned());
     }
+
+    fn wants_everything(&self) -> bool {
+        false
+    }
 }
 
 impl Taken for Texts {
@@ -129,10 +133,6 @@ impl DeltaSink for Everything {
     fn text(&mut self, delta: &str) {
         assert!(!delta.is_empty());
         self.texts.push(delta.to_owned());
-    }
-
-    fn wants_everything(&self) -> bool {
-        true
     }
 
     fn reasoning(&mut self, delta: &str) {
