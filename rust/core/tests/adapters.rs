@@ -36,7 +36,7 @@ type Given<T> = (Vec<T>, Option<String>);
 
 /// Polls as often as it takes; what is not ready has been woken already.
 fn all<T, E: std::fmt::Debug>(
-    mut stream: impl Stream<Item = Result<T, E>> + FusedStream + Unpin,
+    mut stream: impl FusedStream<Item = Result<T, E>> + Unpin,
 ) -> Given<T> {
     let (mut items, mut failure) = (Vec::new(), None);
     let mut cx = Context::from_waker(Waker::noop());

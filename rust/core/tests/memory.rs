@@ -97,10 +97,10 @@ fn a_stream_holds_few_deltas_of_a_large_chunk() {
     let mut cx = Context::from_waker(Waker::noop());
     let decoder = DeltaDecoder::new(Dialect::OpenAi, DeltaOptions::default());
     let mut deltas = DeltaStream::new(Chunks::new(Once(Some(chunk.clone()))), decoder);
-    let (_, _, most) = held(|| assert!(Pin::new(&mut deltas).poll_next(&mut cx).is_ready()));
+    let ((), _, most) = held(|| assert!(Pin::new(&mut deltas).poll_next(&mut cx).is_ready()));
     assert!(most <= 64 * 1024, "{most} bytes for {}", chunk.len());
     let mut events = EventStream::new(Chunks::new(Once(Some(chunk))));
-    let (_, _, most) = held(|| assert!(Pin::new(&mut events).poll_next(&mut cx).is_ready()));
+    let ((), _, most) = held(|| assert!(Pin::new(&mut events).poll_next(&mut cx).is_ready()));
     assert!(most <= 1024, "{most} bytes");
 }
 
