@@ -5,7 +5,9 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PIP_INSTALL := -m pip install --quiet --disable-pip-version-check
-RUST_SOURCES := $(shell find rust -name '*.rs') $(wildcard rust/*/Cargo.toml) Cargo.toml Cargo.lock
+RUST_SOURCES := $(shell find rust/bindings rust/core -name '*.rs') $(wildcard rust/*/Cargo.toml) Cargo.toml Cargo.lock
+FLEET_SOURCES := $(shell find rust/core/src rust/fleet -name '*.rs') $(shell find rust/fleet/python -name '*.py*') \
+	$(wildcard rust/fleet/*.toml rust/fleet/*/Cargo.toml) rust/fleet/Cargo.lock Cargo.toml
 
 # How many processes share the tests of Python: one more than there are cores, as many tests wait for a socket.
 TEST_PROCESSES ?= $(shell $(PYTHON) -c 'import os; print((os.cpu_count() or 1) + 1)')
@@ -13,8 +15,8 @@ TEST_PROCESSES ?= $(shell $(PYTHON) -c 'import os; print((os.cpu_count() or 1) +
 NPM := $(shell command -v npm)
 
 .PHONY: all help demo test test-fast test-rust test-python test-clients test-packages test-frameworks test-programs \
-	test-node test-llama test-locust test-ray test-rust-clients programs page screenshots docs conformance \
-	conformance-cases bench bench-rust bench-instructions fuzz scale lint msrv audit format wheel sdist wheels \
+	test-node test-llama test-locust test-ray test-inspect test-rust-clients test-fleet programs page screenshots docs \
+	conformance conformance-cases bench bench-rust bench-instructions fuzz scale lint msrv audit format wheel sdist plugin wheels \
 	wheels-check wheels-try clean
 
 all: lint test ## lint and test
@@ -29,13 +31,14 @@ help: ## this list
 # Ours, and those of other people's programs: PEERS has our wheel beside them, the others want other versions than ours
 # allows. Each lock of requirements/ is installed into one of them when something first needs it.
 PEERS := .venv-peers
-OTHERS := .venv-gateways .venv-frameworks .venv-aider .venv-llama .venv-locust .venv-ray
+OTHERS := .venv-gateways .venv-frameworks .venv-aider .venv-llama .venv-locust .venv-ray .venv-inspect
 GATEWAYS := .venv-gateways
 FRAMEWORKS := .venv-frameworks
 AIDER := .venv-aider
 LLAMA := .venv-llama
 LOCUST := .venv-locust
 RAY := .venv-ray
+INSPECT := .venv-inspect
 
 $(addsuffix /bin/python,$(VENV) $(PEERS) $(OTHERS)):
 	$(PYTHON) -m venv $(patsubst %/bin/python,%,$@)
@@ -52,10 +55,29 @@ $(VENV)/.built: $(VENV)/.dev pyproject.toml README.md $(RUST_SOURCES)
 	PATH="$(abspath $(BIN)):$$PATH" $(BIN)/python $(PIP_INSTALL) --no-deps --no-build-isolation --editable .
 	touch $@
 
+# The wheel of many streams at once, which is its own. It shares the folder of what is compiled.
+target/fleet/.wheel: $(VENV)/.dev $(FLEET_SOURCES)
+	rm -rf dist/fleet && $(BIN)/maturin build --quiet --release --locked --out dist/fleet \
+		--manifest-path rust/fleet/bindings/Cargo.toml --target-dir target/fleet
+	touch $@
+
+$(VENV)/.fleet: $(VENV)/.built
+$(PEERS)/.fleet: $(PEERS)/.wheel
+$(VENV)/.fleet $(PEERS)/.fleet: %/.fleet: target/fleet/.wheel
+	$*/bin/python $(PIP_INSTALL) --force-reinstall --no-deps dist/fleet/*.whl
+	touch $@
+
 # The wheel, as other people's programs have it.
 $(PEERS)/.wheel: $(VENV)/.dev pyproject.toml README.md $(RUST_SOURCES) $(shell find python -name '*.py') | $(PEERS)/bin/python
 	rm -rf dist/peers && $(BIN)/maturin build --quiet --release --locked --out dist/peers
 	$(PEERS)/bin/python $(PIP_INSTALL) --force-reinstall --no-deps dist/peers/*.whl
+	touch $@
+
+# The plugin of llm, a wheel of its own beside ours.
+$(PEERS)/.plugin: $(VENV)/.dev $(PEERS)/.wheel $(shell find plugins -name '*.py' -o -name '*.toml' -o -name '*.md')
+	rm -rf dist/plugins
+	$(BIN)/python -m pip wheel --quiet --no-deps --no-build-isolation --wheel-dir dist/plugins plugins/llm-tailrace
+	$(PEERS)/bin/python $(PIP_INSTALL) --force-reinstall --no-deps dist/plugins/*.whl
 	touch $@
 
 $(LOCUST)/.wheel $(RAY)/.wheel: %/.wheel: $(PEERS)/.wheel | %/bin/python
@@ -109,14 +131,19 @@ test-python: programs
 export CARGO_INCREMENTAL := 0
 endif
 
+test-fleet: $(VENV)/.fleet ## many streams at once: the tests of its crates, and of its wheel
+	cargo test --locked --manifest-path rust/fleet/Cargo.toml --target-dir target/fleet --package tailrace-fleet-engine
+	$(BIN)/python -m pytest -n $(TEST_PROCESSES) --dist worksteal tests/fleet
+
 # Programs of other people that use ours: what they need must not decide what we need. Those in environments of their
 # own find the gateway that runs beside them.
-test-clients: test-packages test-frameworks test-programs test-node test-llama test-locust test-ray test-rust-clients ## other people's clients, over all we have
+test-clients: test-packages test-frameworks test-programs test-node test-llama test-locust test-ray test-inspect test-rust-clients ## other people's clients, over all we have
 
 WITH_GATEWAY := $(PEERS)/bin/python tests/clients/with_gateway.py
 
-test-packages: $(PEERS)/.clients $(PEERS)/.wheel ## the official packages, gpt4free, litellm, LangChain, llm
+test-packages: $(PEERS)/.clients $(PEERS)/.wheel $(PEERS)/.plugin ## the official packages, gpt4free, litellm, LangChain, llm and its plugin
 	$(PEERS)/bin/python -m pytest $(wildcard tests/clients/test_*.py)
+	$(PEERS)/bin/python -m pytest plugins/llm-tailrace/tests
 
 # What they leave unclosed is theirs to warn of.
 test-frameworks: $(PEERS)/.clients $(PEERS)/.wheel $(FRAMEWORKS)/.frameworks ## frameworks in front of the gateway
@@ -143,6 +170,9 @@ test-locust: $(PEERS)/.clients $(PEERS)/.wheel $(LOCUST)/.locust $(LOCUST)/.whee
 # Its workers are processes of their own, with the wheel; what Ray leaves unclosed is its own to warn of.
 test-ray: $(RAY)/.ray $(RAY)/.wheel ## batches on a Ray cluster of this machine
 	$(RAY)/bin/python -m pytest --override-ini filterwarnings=ignore --confcutdir tests/clients/ray tests/clients/ray
+
+test-inspect: $(PEERS)/.clients $(PEERS)/.wheel $(INSPECT)/.inspect ## Inspect's evaluation over the gateway
+	$(PEERS)/bin/python -m pytest tests/clients/inspect
 
 # Other people's crates, in a workspace of their own.
 PEERS_OF_THE_CORE := --locked --manifest-path rust/peers/Cargo.toml --target-dir target/peers
@@ -174,6 +204,7 @@ web/node_modules/.installed: web/package.json web/package-lock.json
 docs: $(VENV)/.docs $(VENV)/.built ## build the documents into docs/_build
 	$(BIN)/python -m sphinx --fail-on-warning --keep-going --nitpicky --fresh-env --quiet docs docs/_build
 	@! grep -rlE '<(script|link|img|iframe)[^>]*(src|href)="(https?:)?//' --include='*.html' docs/_build
+	@echo "The documents are in $(CURDIR)/docs/_build: open index.html there."
 
 ##@ Conformance and speed
 
@@ -241,21 +272,25 @@ target/tools/bin/cargo-fuzz:
 # Modules that a macro declares, which cargo fmt does not find.
 MADE_BY_A_MACRO := $(wildcard rust/core/src/delta/dialects/*.rs)
 
-lint: $(VENV)/.built $(VENV)/.lint ## formatting, lints, types and layers
+lint: $(VENV)/.fleet $(VENV)/.lint ## formatting, lints, types and layers
 	cargo fmt --all --check
 	rustfmt --check --edition 2024 $(MADE_BY_A_MACRO)
 	cargo fmt --manifest-path rust/fuzz/Cargo.toml --check
+	cargo fmt --manifest-path rust/fleet/Cargo.toml --all --check
 	cargo clippy --locked --workspace --all-targets --all-features -- --deny warnings
 	cargo clippy --locked --package tailrace-core --all-targets -- --deny warnings
 	cargo clippy --locked --package tailrace-core --no-default-features -- --deny warnings
 	cargo clippy --locked --package tailrace-core --no-default-features --features stream -- --deny warnings
+	cargo clippy --locked --manifest-path rust/fleet/Cargo.toml --target-dir target/fleet --workspace --all-targets -- --deny warnings
 	RUSTDOCFLAGS="--deny warnings --deny rustdoc::all" cargo doc --locked --no-deps --package tailrace-core --all-features
 	scripts/check-core-is-pure
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
+	$(BIN)/mypy plugins/llm-tailrace/llm_tailrace
 	$(BIN)/mypy --platform win32 --follow-imports silent --exclude gateway/_workers.py python
 	$(BIN)/python -m mypy.stubtest tailrace._native
+	$(BIN)/python -m mypy.stubtest tailrace_fleet._native
 	PATH="$(abspath $(BIN)):$$PATH" $(BIN)/pyright --verifytypes tailrace --ignoreexternal
 	$(BIN)/lint-imports
 
@@ -276,12 +311,14 @@ audit: $(VENV)/.lint target/tools/bin/cargo-deny ## the workflows, and the crate
 	$(BIN)/zizmor --offline .github
 	go run $(ACTIONLINT)
 	target/tools/bin/cargo-deny --all-features --locked check
+	target/tools/bin/cargo-deny --manifest-path rust/fleet/Cargo.toml --locked check
 
 target/tools/bin/cargo-deny:
 	cargo install --quiet --locked --root target/tools --version $(CARGO_DENY_VERSION) cargo-deny
 
 format: $(VENV)/.lint ## format, and mend what can be mended
 	cargo fmt --all
+	cargo fmt --manifest-path rust/fleet/Cargo.toml --all
 	rustfmt --edition 2024 $(MADE_BY_A_MACRO)
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
@@ -293,6 +330,9 @@ wheel: $(VENV)/.dev ## a wheel for this machine, into dist
 
 sdist: $(VENV)/.dev ## the source distribution, into dist
 	$(BIN)/maturin sdist --out dist
+
+plugin: $(VENV)/.dev ## the wheel of llm's plugin, into dist
+	$(BIN)/python -m pip wheel --quiet --no-deps --no-build-isolation --wheel-dir dist plugins/llm-tailrace
 
 # The wheels that are published, of every Linux and for every ABI, wherever this runs: see scripts/build_wheels.py.
 WHEELS_FOR ?= x86_64-unknown-linux-gnu aarch64-unknown-linux-gnu x86_64-unknown-linux-musl aarch64-unknown-linux-musl

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import pkgutil
 import sys
+import tomllib
 from importlib import import_module
 from importlib.machinery import PathFinder
 from importlib.util import find_spec
@@ -106,10 +107,28 @@ ModuleAnalyzer.cache["module", "tailrace._native"] = ModuleAnalyzer.for_string(
     STUB.read_text("utf-8"), "tailrace._native", str(STUB)
 )
 
+
+def repository_links() -> dict[str, object]:
+    """Return the theme's options that link the repository, if pyproject.toml tells its URL.
+
+    It is that of ``Repository`` or ``Source`` in ``[project.urls]``. A button on each page shows
+    its source where the theme knows the host; a link at the foot of all pages there always is.
+    """
+    text = (Path(__file__).parents[1] / "pyproject.toml").read_text("utf-8")
+    urls = tomllib.loads(text)["project"].get("urls", {})
+    url = urls.get("Repository") or urls.get("Source")
+    if url is None:
+        return {}
+    link = {"name": "Repository", "url": url, "html": "Repository", "class": ""}
+    source = {"source_repository": url, "source_branch": "main", "source_directory": "docs/"}
+    is_known = any(host in url for host in ("github.com", "gitlab.com", "bitbucket.org"))
+    return {"footer_icons": [link], **(source if is_known else {})}
+
+
 project = "Tailrace"
 release = version = tailrace.__version__
 
-extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx_click"]
+extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx_click", "sphinx_copybutton"]
 exclude_patterns = ["_build"]
 default_role = "literal"
 nitpick_ignore_regex = [
@@ -124,9 +143,17 @@ nitpick_ignore_regex = [
 
 html_theme = "furo"
 html_title = f"Tailrace {release}"
+html_theme_options = repository_links()
 html_copy_source = False
 html_show_copyright = False
 html_show_sphinx = False
+
+# Of a console what was typed is copied, and not what was printed; what is no code has no button.
+copybutton_prompt_text = "$ "
+copybutton_only_copy_prompt_lines = True
+copybutton_copy_empty_lines = False
+copybutton_line_continuation_character = "\\"
+copybutton_selector = "div:not(.highlight-text, .highlight-none) > div.highlight > pre"
 
 myst_heading_anchors = 3
 

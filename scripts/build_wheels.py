@@ -29,6 +29,9 @@ LINUX = {
 }
 """The systems that a target's wheels are for. Others need no more than their name."""
 
+PROJECTS = ["rust/bindings/Cargo.toml", "rust/fleet/bindings/Cargo.toml"]
+"""Manifests of the extensions, each of a wheel of its own; what runs on Windows is the first."""
+
 
 def main() -> None:
     """Build them, or end with the exit code of the first build that failed."""
@@ -39,24 +42,21 @@ def main() -> None:
     parser.add_argument("python", nargs="+")
     parser.add_argument("--out", type=Path, default=ROOT / "dist")
     given = parser.parse_args()
+    projects = PROJECTS[:1] if "windows" in given.target else PROJECTS
     for python in given.python:
-        command = [
-            "maturin",
-            "build",
-            "--release",
-            "--locked",
-            "--target",
-            given.target,
-            "--interpreter",
-            python,
-        ]
-        if given.target in LINUX:
-            command += ["--zig", "--compatibility", LINUX[given.target]]
-        code = subprocess.run(
-            [*command, "--out", given.out.resolve()], cwd=ROOT, check=False
-        ).returncode
-        if code:
-            sys.exit(code)
+        for project in projects:
+            code = built(project, given.target, python, given.out.resolve())
+            if code:
+                sys.exit(code)
+
+
+def built(project: str, target: str, python: str, out: Path) -> int:
+    """Build one wheel; return the exit code."""
+    command: list[str | Path] = ["maturin", "build", "--release", "--locked"]
+    command += ["--manifest-path", project, "--target", target, "--interpreter", python]
+    if target in LINUX:
+        command += ["--zig", "--compatibility", LINUX[target]]
+    return subprocess.run([*command, "--out", out], cwd=ROOT, check=False).returncode
 
 
 if __name__ == "__main__":

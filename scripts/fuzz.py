@@ -223,7 +223,7 @@ def seeds(target: str) -> Iterator[bytes]:
 def delta_head(case: Case) -> bytes:
     """The first bytes of the target `delta`; see `rust/core/tests/checks/delta.rs`."""
     dialect = DIALECTS.index(case["dialect"])
-    kind = dialect & 3 | (dialect & 4) << 4
+    kind = dialect & 3 | (dialect & 4) << 4 | (dialect & 8) << 1
     kind |= 4 * (case.get("content_type", "").startswith("text/html")) | 8 * ("status" in case)
     kind |= 16 * ("failure_tail" in case) | 32 * (not case.get("complete", True))
     return bytes(

@@ -74,7 +74,8 @@ def seconds_to_wait(
     return None if until is None or sent is None else max(0.0, (until - sent).total_seconds())
 
 
-_SECONDS = re.compile(r"[0-9]{1,9}")
+# The standard has whole numbers; servers send others, too.
+_SECONDS = re.compile(r"[0-9]{1,9}(?:\.[0-9]{0,9})?")
 
 
 def moment_of(text: str) -> datetime | None:

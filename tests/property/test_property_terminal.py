@@ -78,6 +78,24 @@ def test_a_block_beyond_all_bounds_is_broken_and_loses_nothing(
     assert words(seen(pieces, 80, 24)) == LETTERS.sub("", text)
 
 
+@pytest.mark.parametrize("size", [*SIZES, (5, 4)])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "".join("  " * depth + f"- level {'abcdefghijklmn'[depth]}\n" for depth in range(14)),
+        "".join("  " * depth + f"- deep {'abcdefghij'[depth % 10]}\n" for depth in range(60))
+        + "\nand what stands behind\n",
+        ">" * 30 + " quoted\n\nand behind\n",
+        ">" * 130 + " quoted\n\nand behind\n",
+        "| " + " | ".join("abcdefghijklmno") + " |\n" + "|-" * 15 + "|\n" + "| c " * 15 + "|\n",
+        "- - - - - | x | y | z |\n" + " " * 10 + "|--|--|--|\n" + " " * 10 + "| a | b | c |",
+    ],
+)
+def test_what_is_deep_or_wide_is_seen_whole(text: str, size: tuple[int, int]) -> None:
+    pieces = [text[at : at + 7] for at in range(0, len(text), 7)]
+    assert words(seen(pieces, *size)) == LETTERS.sub("", text)
+
+
 def test_a_list_counts_on_where_its_first_items_are_forgotten() -> None:
     lines = seen(["1. item\n"] * 30 + ["2. last\n   - sub\n\n   more\n", "1. x"], 40, 8)
     shown = [line.rstrip() for line in lines if line.strip()]

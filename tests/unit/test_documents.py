@@ -198,7 +198,10 @@ def _about_the_source(page: Path) -> bool:
 
 @cache
 def _files() -> list[str]:
-    tops = ("python", "rust", "tests", "benchmarks", "examples", "scripts", "docs", "web/src")
+    tops = (
+        *("python", "rust", "plugins", "tests", "benchmarks", "examples", "scripts", "docs"),
+        "web/src",
+    )
     return [path.as_posix() for top in tops for path in (ROOT / top).rglob("*.*")]
 
 

@@ -324,6 +324,13 @@ def test_the_stub_and_help_say_the_same(name: str) -> None:
     assert shown == told != []
 
 
+def test_the_plugin_of_llm_has_the_same_version_and_wants_it() -> None:
+    text = (ROOT / "plugins" / "llm-tailrace" / "pyproject.toml").read_text("utf-8")
+    project = tomllib.loads(text)["project"]
+    assert project["version"] == tailrace.__version__
+    assert f"tailrace=={tailrace.__version__}" in project["dependencies"]
+
+
 @pytest.mark.skipif(
     not sysconfig.get_config_var("Py_GIL_DISABLED"), reason="a question to free-threaded Python"
 )

@@ -99,6 +99,8 @@ def _prepare_streams() -> None:
 
 def run(arguments: list[str] | None = None) -> int:
     """Run the command line and return its exit code. Failures are one line on stderr."""
+    if "_TAILRACE_COMPLETE" in os.environ:  # a shell asks, and bash has a class of its own
+        import_module("tailrace._cli.completion")
     try:
         code = cli.main(arguments, prog_name="tailrace", standalone_mode=False)
     except click.ClickException as error:

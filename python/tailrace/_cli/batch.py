@@ -8,10 +8,12 @@ import signal
 import sys
 from contextlib import contextmanager
 from functools import partial
+from math import ceil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol, cast
 
 import click
+from msgspec import structs
 
 from tailrace._calls.retry_policy import RetryPolicy
 from tailrace._cli import exits
@@ -35,6 +37,7 @@ from tailrace.batch._inputs import FORMATS
 from tailrace.batch._rows import ENDPOINTS
 from tailrace.batch._store import is_url
 from tailrace.batch._tables import DEFAULT_COLUMNS, check_table, write_table
+from tailrace.errors import TailraceError
 from tailrace.sites import SOFTWARE, site
 
 if TYPE_CHECKING:
@@ -55,6 +58,7 @@ _SHARD = re.compile(r"(\d{1,5})/(\d{1,5})")
 _PLAN = ("concurrency", "rpm", "tpm", "row_timeout", "retry_budget", "stop_after", "patience")
 _JSON_EVERY = 5.0  # seconds
 _LOOK_EVERY = 0.5  # seconds, whether the site is waited for
+_TOLD_PAUSE = 5.0  # seconds, from which a Retry-After is told
 _COUNT = click.IntRange(min=1)
 _RATE = click.FloatRange(min=0, min_open=True)
 
@@ -253,25 +257,25 @@ def batch(
     if SOFTWARE[chosen.software].has_page:
         make_sure(chosen, _WHOSE, "to ask for all of it", is_owned=i_own_it)
     reading = _reading(others)
-    _check(engine, workers, shards, shard, output, text)
+    _check(engine, workers, shards, shard, input_, output, text)
     shown = columns.split(",")
     files = [f"{output.rstrip('/')}/{kind}-*.jsonl" for kind in ("part", "errors")]
     if engine == "ray":
         others.update(_given(workers=workers, shards=shards))
+        source = None if text is None else open_input(input_, output, **reading)
+        if text is not None and source is not None:  # before Ray is begun
+            check_table(output, source, text, columns=shown)
         on_ray = OnRay(input_, output, chosen, plan, **others, **reading)
         click.echo(visible_line(f"{chosen.name}: asked by workers of Ray; {plan}"), err=True)
-        source = None if text is None else open_input(input_, output, **reading)
-        if text is not None and source is not None:
-            check_table(output, source, text, columns=shown)
-        report = run(_run(on_ray, as_json=as_json))
+        report = _report_of(on_ray, files, as_json=as_json)
     else:
         others.update(shard=shard, text=text, columns=shown)
         work = begin(input_, output, chosen, plan, **others, **reading)
         _announce(work.report(), plan)
         _tell_fields(work)
-        report, source = run(_run(work, as_json=as_json)), work.source
         if not is_url(output):
             files = [str(work.folder.part), str(work.folder.errors)]
+        report, source = _report_of(work, files, as_json=as_json), work.source
     _show(report, files, as_json=as_json)
     if text is not None and source is not None:
         write_table(output, source, text, columns=shown)
@@ -291,11 +295,11 @@ class _Work(Protocol):
 def _plan(options: dict[str, Any]) -> Plan:
     """Take out of the command's `options` what makes a plan, and return it."""
     retry = options.pop("retry")
-    return Plan(
-        adaptive=not options.pop("fixed"),
-        retry=None if retry is None else RetryPolicy(attempts=retry),
-        **{each: options.pop(each) for each in _PLAN},
-    )
+    plan = Plan(adaptive=not options.pop("fixed"), **{each: options.pop(each) for each in _PLAN})
+    if retry is None:
+        return plan
+    policy = plan.retry_at(RetryPolicy(attempts=retry))  # which waits as long as the plan does
+    return structs.replace(plan, retry=policy)
 
 
 def _reading(options: dict[str, Any]) -> dict[str, Any]:
@@ -314,6 +318,7 @@ def _check(
     workers: object,
     shards: object,
     shard: tuple[int, int],
+    input_: str,
     output: str,
     text: Path | None,
 ) -> None:
@@ -323,6 +328,8 @@ def _check(
         problem = "--shard is for processes without a cluster: --engine ray has all the shards"
     elif engine != "ray" and (workers is not None or shards is not None):
         problem = "--workers and --shards are for --engine ray"
+    elif engine == "ray" and input_ == "-":
+        problem = "a run on Ray reads its input from a path or a URL, and not from stdin"
     elif text is not None and is_url(output):
         problem = "--text makes its table of an output folder, and a URL is none"
     if problem:
@@ -343,15 +350,24 @@ def _given(**options: Any) -> dict[str, Any]:
 # -- running ---------------------------------------------------------------------------------------
 
 
+def _report_of(work: _Work, files: list[str], *, as_json: bool) -> Report:
+    """Run to the end, and return the report; where the run fails, show it before that is told."""
+    try:
+        return run(_run(work, as_json=as_json))
+    except TailraceError:
+        _show(work.report(), files, as_json=as_json)
+        raise
+
+
 async def _run(work: _Work, *, as_json: bool) -> Report:
     """Run to the end, or to a second Ctrl-C, and return the report."""
     tasks = [asyncio.create_task(_tell_as_json(work))] if as_json else []
     try:
         with _interruptible(work), _shown_live(work, is_wanted=not as_json) as tell:
-            outages = _Outages(work, tell, as_json=as_json)
-            tasks.append(asyncio.create_task(outages.watch()))
+            waits = _Waits(work, tell, as_json=as_json)
+            tasks.append(asyncio.create_task(waits.watch()))
             await work.until_end()
-            outages.look()
+            waits.look()
     except asyncio.CancelledError:
         task = asyncio.current_task()
         if task is not None:
@@ -407,8 +423,8 @@ async def _tell_as_json(work: _Work) -> None:
         click.echo(work.report().to_json())
 
 
-class _Outages:
-    """Tells, once each, that a batch waits for its site, and that the site answers again.
+class _Waits:
+    """Tells, once each, that a batch waits for its site, and that it goes on.
 
     `tell` is given each line; with `as_json` the report is written, too, as it is then.
     """
@@ -417,7 +433,7 @@ class _Outages:
         self._work = work
         self._tell = tell
         self._as_json = as_json
-        self._is_told = False
+        self._for: Literal["", "answer", "time"] = ""
 
     async def watch(self) -> None:
         while True:
@@ -426,20 +442,29 @@ class _Outages:
 
     def look(self) -> None:
         report = self._work.report()
-        if bool(report.waiting) == self._is_told:
+        before, now = self._for, self._waits_for(report)
+        if now == before:
             return
-        if self._is_told and (report.stopped or report.interrupted):
+        if not now and (report.stopped or report.interrupted):
             return  # it ended without an answer
-        self._is_told = not self._is_told
-        words = "the site answers again"
-        if report.waiting:
+        self._for = now
+        words = "the site answers again" if before == "answer" else "the site is asked again"
+        if now == "answer":
             words = (
                 f"{report.waiting}; one request at a time probes it, for "
                 f"{report.plan.patience:g} s at most (--patience)"
             )
+        elif now == "time":
+            words = f"the site wants no request for {ceil(report.paused):,} s: all rows wait"
         self._tell(visible_line(words))
         if self._as_json:
             click.echo(report.to_json())
+
+    def _waits_for(self, report: Report) -> Literal["", "answer", "time"]:
+        if report.waiting:
+            return "answer"
+        is_long = report.paused >= _TOLD_PAUSE or (self._for == "time" and report.paused > 0)
+        return "time" if is_long else ""
 
 
 @contextmanager

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
+from math import ceil
 from typing import TYPE_CHECKING
 
 from rich.live import Live
@@ -69,7 +70,8 @@ def shown_bar(report: Callable[[], Report], screen: Console) -> Iterator[None]:
 
 def _words(report: Report) -> str:
     usage = report.usage
+    pause = f" · waits {ceil(report.paused):,} s" if report.paused >= 1 else ""
     return (
         f"{usage.prompt:,} tokens in, {usage.completion:,} out · {report.failed:,} failed · "
-        f"{report.under_way} of {report.concurrency} at once"
+        f"{report.under_way} of {report.concurrency} at once{pause}"
     )

@@ -148,7 +148,8 @@ class _Chat:
         if self.system is not None:
             own = messages[:1] if messages and messages[0]["role"] == "system" else []
             messages = [{"role": "system", "content": self.system}, *messages[len(own) :]]
-        model = self.model or (kept.model if kept is not None and not self.provider else "")
+        goes_on = kept is not None and self.provider is None and self.url is None
+        model = self.model or (kept.model if kept is not None and goes_on else "")
         async with AsyncExitStack() as stack:
             if self.replica:
                 chosen = await _on_replica(chosen, stack)
@@ -181,6 +182,11 @@ class _Chat:
         """
         name = self.provider
         if name is None and self.url is None and kept is not None:
+            if self.software is not None and self.software != kept.software:
+                raise click.UsageError(
+                    f"the conversation is one with {kept.software}: give the URL, too, with "
+                    "--provider, to go on with another software"
+                )
             return self._with_options(self._again(kept)), kept.site
         if name is None and self.url is None and not self.replica:
             name = _default_site(described)

@@ -55,13 +55,23 @@ def with_options(
     click.UsageError for what cannot be read, InvalidRequestError for what the site does not have.
     """
     named = {"bot": bot, "proxy": proxy, "timeout": timeout}
-    given: dict[str, Any] = dict(map(_option, options))
+    given = _each_once("option", map(_option, options))
     given |= {name: value for name, value in named.items() if value is not None}
     if retry is not None:
         given["retry"] = RetryPolicy(attempts=retry + 1)
-    if added := dict(map(_header, headers)):
+    if added := _each_once("header", map(_header, headers)):
         given["headers"] = {**site.headers, **added}
     return site.replace(**given) if given else site
+
+
+def _each_once(what: str, pairs: Iterable[tuple[str, Any]]) -> dict[str, Any]:
+    """Return the pairs as a mapping; of two of one name, one would be lost."""
+    found: dict[str, Any] = {}
+    for name, value in pairs:
+        if name.lower() in map(str.lower, found):
+            raise click.UsageError(f"the {what} {name} is given twice")
+        found[name] = value
+    return found
 
 
 def _header(text: str) -> tuple[str, str]:

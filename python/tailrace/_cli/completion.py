@@ -5,11 +5,18 @@ And what it completes: sites, models and software, as far as files tell them.
 
 from __future__ import annotations
 
+import os
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import click
-from click.shell_completion import CompletionItem, get_completion_class
+from click.shell_completion import (
+    BashComplete,
+    CompletionItem,
+    add_completion_class,
+    get_completion_class,
+    split_arg_string,
+)
 
 from tailrace.errors import TailraceError
 
@@ -20,6 +27,39 @@ __all__ = ["completion", "model_names", "site_names"]
 
 _SHELLS = ("bash", "fish", "zsh")
 _VARIABLE = "_TAILRACE_COMPLETE"
+
+
+@add_completion_class
+class _Bash(BashComplete):
+    """Completion of whole words, such as the model ``llama3:8b``.
+
+    Bash itself parts words at colons, too, and replaces only what stands behind the last one.
+    """
+
+    source_template = """\
+%(complete_func)s() {
+    local line="${COMP_LINE:0:COMP_POINT}" type value
+    local word="${line##*[[:space:]]}"
+    local before="${word%%"${word##*:}"}"
+    [[ $COMP_WORDBREAKS == *:* ]] || before=
+    COMPREPLY=()
+    while IFS=, read -r type value; do
+        case $type in
+            dir) compopt -o dirnames ;;
+            file) compopt -o default ;;
+            plain) COMPREPLY+=("${value#"$before"}") ;;
+        esac
+    done < <(COMP_WORDS="$line" %(complete_var)s=bash_complete "$1")
+}
+complete -o nosort -F %(complete_func)s %(prog_name)s
+"""
+
+    def get_completion_args(self) -> tuple[list[str], str]:
+        """Return the words of the line up to the cursor, and the one that is being typed."""
+        line = os.environ["COMP_WORDS"]
+        words = split_arg_string(line)[1:]
+        is_begun = bool(words) and not line[-1:].isspace()
+        return (words[:-1], words[-1]) if is_begun else (words, "")
 
 
 @click.command()

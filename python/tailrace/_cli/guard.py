@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
 __all__ = ["Figures", "Guard", "webhook"]
 
 _WEBHOOK_SECONDS = 10.0
+_MOST_UNSENT = 1000
+"""How many changes wait for a webhook; beyond that, the oldest are dropped, and counted."""
 
 
 class Figures(Protocol):
@@ -53,10 +56,22 @@ class Guard:
     figures: Figures | None = None
     _state: str = ""
     _since: float = 0.0
-    _unsent: dict[str, Any] | None = field(default=None, repr=False)
+    _unsent: deque[dict[str, Any]] = field(default_factory=deque, repr=False)
+    _dropped: int = 0
 
     async def run(self) -> int:
-        """Look until all looks are done; returns 0, or the exit code of the last that failed."""
+        """Look until all looks are done; returns 0, or the exit code of the last that failed.
+
+        Says at the end, however it comes, which changes were not sent on.
+        """
+        try:
+            return await self._looks()
+        finally:
+            if left := len(self._unsent) + self._dropped:
+                changes = "1 change was" if left == 1 else f"{left} changes were"
+                click.echo(f"tailrace: {changes} not sent to the webhook", err=True)
+
+    async def _looks(self) -> int:
         clock = asyncio.get_running_loop().time
         begun, looks, code = clock(), 0, exits.OK
         while True:
@@ -80,18 +95,27 @@ class Guard:
             self._state, self._since = state, diagnosis.at
             self.tell(change)
             # That a site answers, as it should, is no news at the first look.
-            self._unsent = change if change["was"] or state != _FINE else None
-        if self._unsent is not None and self.send is not None:
+            if self.send is not None and (change["was"] or state != _FINE):
+                self._unsent.append(change)
+        if self.send is not None:
+            await self._send_all(self.send)
+
+    async def _send_all(self, send: Callable[[dict[str, Any]], Awaitable[None]]) -> None:
+        """Send what is not sent yet, in order, until one fails."""
+        while len(self._unsent) > _MOST_UNSENT:
+            self._unsent.popleft()
+            self._dropped += 1
+        while self._unsent:
             try:
-                await self.send(self._unsent)
+                await send(self._unsent[0])
             except TailraceError as error:
                 click.echo(
                     f"tailrace: the webhook was not reached, and is tried again with the next "
                     f"look: {error}",
                     err=True,
                 )
-            else:
-                self._unsent = None
+                return
+            self._unsent.popleft()
 
 
 _FINE = "ok"

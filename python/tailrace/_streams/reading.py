@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from tailrace._calls.exchange import OpeningOf
 
-__all__ = ["Close", "Decoding", "ReplyReading", "State"]
+__all__ = ["Close", "Decoding", "ReplyReading", "State", "failure_of_cut"]
 
 log: logging.Logger = logging.getLogger("tailrace")
 
@@ -353,16 +353,7 @@ class ReplyReading(Generic[T, D]):
     def _cut(self, decoder: D, error: TailraceError) -> TailraceError | None:
         """Return the failure of a reply cut by `error`; None where the reply proves to be whole."""
         self._take_rest(decoder, complete=False)
-        verdict = self._verdict()
-        if decoder.end == "truncated" and (
-            verdict is None or not isinstance(error, ReplyBrokenError)
-        ):
-            return error
-        if isinstance(error, ReplyBrokenError) and error.bad_coding:
-            verdict = _of_bad_coding(verdict, error)
-        if verdict is not None and error.__cause__ is not None:
-            verdict.__cause__ = error.__cause__
-        return verdict
+        return failure_of_cut(decoder.end, self._verdict(), error)
 
     def _conclude(self, failure: TailraceError | None) -> None:
         """Decide what follows the end of a reply."""
@@ -379,6 +370,22 @@ class ReplyReading(Generic[T, D]):
             log.warning("%d of %d events skipped: bad data", decoder.bad_events, decoder.events)
         if failure is not None:
             self.fail(failure)
+
+
+def failure_of_cut(
+    end: str, verdict: TailraceError | None, error: TailraceError
+) -> TailraceError | None:
+    """Return the failure of a reply cut by `error`; None where the reply proved to be whole.
+
+    `end` and `verdict`: the decoder's end and error, once the reply was closed.
+    """
+    if end == "truncated" and (verdict is None or not isinstance(error, ReplyBrokenError)):
+        return error
+    if isinstance(error, ReplyBrokenError) and error.bad_coding:
+        verdict = _of_bad_coding(verdict, error)
+    if verdict is not None and error.__cause__ is not None:
+        verdict.__cause__ = error.__cause__
+    return verdict
 
 
 def _of_bad_coding(verdict: TailraceError | None, error: ReplyBrokenError) -> TailraceError | None:

@@ -8,6 +8,7 @@ is taken out.
 from __future__ import annotations
 
 import os
+import secrets
 from contextlib import contextmanager, suppress
 from errno import ENOENT
 from typing import IO, TYPE_CHECKING
@@ -104,13 +105,15 @@ def _without(path: Path, dropped: list[tuple[int, int]]) -> Iterator[bytes]:
 
 
 @contextmanager
-def replacing(path: Path) -> Iterator[IO[bytes]]:
+def replacing(path: Path, *, shared: bool = False) -> Iterator[IO[bytes]]:
     """Open a file that takes the place of the one at `path` when it is whole, and on the disk.
 
+    `shared`: whether others may be doing the same, as shards do with one table; the last one stays.
     Where the block fails, the file at `path` stays as it is. Raises BatchWriteError.
     """
     # Of a run's files nobody else writes this one; what a dead run left is written over.
-    new = path.with_name(f".{path.name}.new")
+    other = f".{secrets.token_hex(4)}" if shared else ""
+    new = path.with_name(f".{path.name}{other}.new")
     with writing(path):
         try:
             with new.open("wb") as file:

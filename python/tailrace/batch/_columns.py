@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 import msgspec
 
 from tailrace import decode
+from tailrace.batch._inputs.bodies import in_whole_characters
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -61,7 +62,10 @@ class Outcome:
 
     def __init__(self, number: int, line: bytes) -> None:
         self.number = number
-        self.line = _read_line(line)
+        try:
+            self.line = _read_line(line)
+        except msgspec.DecodeError:  # half characters, as versions before this wrote them
+            self.line = _read_line(in_whole_characters(line))
         self.failure: dict[str, Any] = self.line.error or {}
 
     @property

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from tailrace._messages import browser_text
 from tailrace.batch._asking import (
     Answer,
     FailedRow,
@@ -200,13 +201,21 @@ def _whole(body: bytes) -> tuple[bytes, _Whole] | None:
 
 
 def _forgiven(body: bytes) -> tuple[bytes, _Whole] | None:
-    """Read what some servers write for JSON, with control characters in its strings, say."""
+    """Read what some servers write for JSON: control characters in its strings, half characters."""
     try:
         fields, _ = _FORGIVING.raw_decode(body.decode("utf-8", "replace").strip().lstrip("\ufeff"))
-        written = msgspec.json.encode(fields)
+        written = _written(fields)
         return written, _read(written)
     except (msgspec.MsgspecError, ValueError, RecursionError, TypeError):
         return None
+
+
+def _written(fields: object) -> bytes:
+    try:
+        return msgspec.json.encode(fields)
+    except UnicodeEncodeError:  # half characters
+        whole = browser_text(json.dumps(fields, ensure_ascii=False))
+    return msgspec.json.encode(json.loads(whole))
 
 
 def _used(usage: object) -> Used | None:

@@ -145,6 +145,7 @@ class OutputFolder:
             if number >= end or isinstance(row, BadRow):
                 self._check_unchanged()
                 raise BatchInputError(f"{self._source.name} is not what it was when it was checked")
+            self._check_unchanged()  # or the row may be another one of this number
             yield row
         self._check_unchanged()
 
@@ -283,11 +284,13 @@ class OutputFolder:
 
     def _check_unchanged(self) -> None:
         """Raise BatchInputError where the input is no longer what it was when it was opened."""
-        if _status_of(self._source) != self._status:
+        status = _status_of(self._source)
+        if status != self._status:
             path, name = self._source.path, self._source.name
             change = change_of(path, name, self._fingerprint, fingerprint_of(path, name))
             if change:
                 raise BatchInputError(f"{name} has changed while it was read: {change}")
+            self._status = status
 
     def _called(self) -> str:
         index, count = self.shard

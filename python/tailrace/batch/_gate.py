@@ -10,8 +10,7 @@ from collections import deque
 from math import inf
 from typing import TYPE_CHECKING
 
-from tailrace.batch._rates import Breaker, Meter, Window, judge
-from tailrace.errors import InvalidRequestError
+from tailrace.batch._rates import Breaker, Meter, Unanimity, Window, judge, was_sent
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -37,6 +36,7 @@ class Gate:
         self._is_metered = plan.rpm is not None or plan.tpm is not None
         self._window = Window(plan.concurrency, adapts=plan.adaptive)
         self._breaker = Breaker(plan.stop_after, plan.patience)
+        self._unanimity = Unanimity(plan.stop_after)
         self._longest = longest_retry_after
         self._clock = clock
         self._paused_until = self._told_until = -inf
@@ -81,6 +81,11 @@ class Gate:
         return max(0.0, self._told_until - self._clock())
 
     @property
+    def seconds_held(self) -> float:
+        """The seconds until a request may begin, as the site told this gate or another one."""
+        return max(0.0, self._paused_until - self._clock())
+
+    @property
     def is_within(self) -> bool:
         """Whether no more requests are under way than may be."""
         return self.under_way <= self._window.limit
@@ -118,6 +123,7 @@ class Gate:
         """End a request that was answered; `more_tokens`: than it was entered with."""
         self.under_way -= 1
         self._breaker.answered(self._clock())
+        self._unanimity.is_broken = True
         self._window.grow()
         if more_tokens:
             self._tokens.correct(more_tokens)
@@ -128,17 +134,35 @@ class Gate:
         """End a request that failed, and return what that says of the site."""
         now, verdict = self._clock(), judge(error, self._longest)
         if verdict.kind == "refused" or verdict.retry_after:
-            self._window.halve(begun, now, self.under_way)
+            self._window.shrink(begun, now, self.under_way)
             self._told_until = max(self._told_until, now + verdict.retry_after)
             self._paused_until = max(self._paused_until, self._told_until)
         self.under_way -= 1
         if verdict.kind == "row":
-            if not isinstance(error, InvalidRequestError):  # which was not sent
+            if was_sent(error):
                 self._breaker.answered(now)
         else:
             self._site_failed(error, now, lasts=verdict.lasts)
         self._let_in()
         return verdict
+
+    # -- rows that fail before the first answer ----------------------------------------------------
+
+    @property
+    def is_trusted(self) -> bool:
+        """Whether a row's failure is the row's: some are answered, or fail for other reasons."""
+        return self._unanimity.is_broken
+
+    def trust(self) -> None:
+        """Know that the site answers rows: it has, before."""
+        self._unanimity.is_broken = True
+
+    def gave_up(self, error: TailraceError) -> None:
+        """Take in a row's own failure; trip where every row so far has failed for the same."""
+        if self._unanimity.failed(error) and not self.is_tripped:
+            self.last_failure = error
+            self.is_tripped = True
+            self.close()
 
     def _site_failed(self, error: TailraceError, now: float, *, lasts: bool) -> None:
         if not self.is_tripped:

@@ -21,12 +21,13 @@ if TYPE_CHECKING:
 
     from tailrace.batch._inputs import Source
 
-__all__ = ["LineIndex"]
+__all__ = ["RUN_FILE", "LineIndex"]
 
 _READ = 2**18
 _MOST_OPEN = 128  # files
 _OFFSET_BITS = 44  # of an entry: files of up to 16 TiB, and a million of them
-_FILE = re.compile(r"(part|errors)-\d{5}-of-\d{5}\.jsonl")
+RUN_FILE = re.compile(r"(part|errors)-\d{5}-of-\d{5}\.jsonl")
+"""The name of a file of a run's lines."""
 
 
 class LineIndex:
@@ -40,7 +41,7 @@ class LineIndex:
     def __init__(self, folder: Path, source: Source) -> None:
         with reading(str(folder)):
             records = [*records_in(folder).values()]
-            names = sorted(each.name for each in folder.iterdir() if _FILE.fullmatch(each.name))
+            names = sorted(each.name for each in folder.iterdir() if RUN_FILE.fullmatch(each.name))
         if not records:
             raise BatchFolderError(f"{folder} holds no run")
         now = fingerprint_of(source.path, source.name)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from tailrace._messages import browser_text
 from tailrace.batch._rows import INVALID_ROW
 from tailrace.errors import InvalidRequestError
 
@@ -117,12 +118,17 @@ def one_line_json(body: bytes) -> bytes:
 
 
 def _forgiven(body: bytes) -> bytes:
-    """Return JSON with lone surrogates, which one library reads and the other does not."""
+    """Return JSON that holds half characters with U+FFFD for them, as not every reader takes it."""
     try:
-        return json.dumps(json.loads(body), separators=(",", ":"), allow_nan=False).encode()
+        return _written(json.loads(body))
     except (ValueError, RecursionError):
         pass
     raise InvalidRequestError("the response's body is no JSON")
+
+
+def _written(value: object) -> bytes:
+    text = json.dumps(value, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+    return browser_text(text).encode()
 
 
 def _body_or_text(body: bytes | Mapping[str, Any] | None) -> bytes:
@@ -148,8 +154,8 @@ def _encode(value: object) -> bytes:
         return msgspec.json.encode(value)
     except (TypeError, ValueError):
         pass
-    try:  # lone surrogates
-        return json.dumps(value, separators=(",", ":"), allow_nan=False).encode()
+    try:
+        return _written(value)  # with half characters
     except (TypeError, ValueError, RecursionError):
         pass
     raise InvalidRequestError("what is to be written cannot be JSON")

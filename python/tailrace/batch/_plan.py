@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import msgspec
 
 from tailrace._calls.retry_policy import RetryPolicy
@@ -11,6 +13,7 @@ __all__ = ["Plan"]
 
 _RETRY = RetryPolicy(attempts=5)
 _MOST = 1e9
+_MOST_WAITED = 999_999.0  # seconds, as of a policy
 _LEAST = {
     "concurrency": 1,
     "rpm": 1e-3,
@@ -26,20 +29,24 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     """The plan of a batch: how fast its rows are asked, and how patiently.
 
     `concurrency`: requests under way at most, 64. `adaptive`: where the site answers 429, 503 or
-    529, half as many, and after each round of answers one more again; its Retry-After holds for all
-    rows. `rpm` and `tpm`: requests and tokens a minute, evenly, with no burst. A request's tokens
-    are estimated before, from the size of its body and the answers so far, and corrected by the
-    usage that its answer tells.
+    529, fewer: each refusal takes half a request off the number, which is halved where all under
+    way are refused, and each round of answers adds one again. A Retry-After holds for all rows, if
+    it is no longer than `patience`, or than a `retry` that is given allows. `rpm` and `tpm`:
+    requests and tokens a minute, evenly, with no burst. A request's tokens are estimated before,
+    from the size of its body and the answers so far, and corrected by the usage that its answer
+    tells.
 
     `row_timeout`: seconds that one request may take as a whole; the site's own clocks run besides.
     `retry`: when a row is asked again, that of the site or five attempts unless given; refusals
     (429, 503, 529) do not count as attempts, up to ten. `retry_budget`: the share of the run's
     requests that may be such further attempts, 0.5; beyond it a failure stands.
 
-    `stop_after`: failures of the site (no connection, a status of 500 or more, a key it refuses) in
-    succession, with no answer among them, at which requests are held back and one at a time probes
-    the site, 20; None for never. `patience`: the seconds after which the run stops if no probe is
-    answered, 300; soon where waiting cannot help. Rows that the outage failed are asked again.
+    `stop_after`: failures of the site (no connection, no answer in time, a status of 500 or more, a
+    key it refuses) in succession, with no answer among them, at which requests are held back and
+    one at a time probes the site, 20; and the rows that may fail for one reason before the first
+    answer, at which the run stops; None for never. `patience`: the seconds after which the run
+    stops if no probe is answered, 300; soon where waiting cannot help. Rows that the outage failed
+    are asked again.
 
     Raises InvalidRequestError for a number out of range.
     """
@@ -70,7 +77,11 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
 
     def retry_at(self, policy: RetryPolicy | None) -> RetryPolicy:
         """Return when rows are asked again, at a site whose own `policy` is this one."""
-        return self.retry or policy or _RETRY
+        if self.retry is not None:
+            return self.retry
+        chosen = policy or _RETRY
+        longest = max(chosen.longest_retry_after, min(self.patience, _MOST_WAITED))
+        return replace(chosen, longest_retry_after=longest)
 
     def __str__(self) -> str:
         words = [

@@ -6,6 +6,7 @@ that never goes back. `_gate` has the requests wait as they say.
 
 from __future__ import annotations
 
+import re
 from math import inf
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
@@ -15,7 +16,17 @@ from tailrace._calls.retry_policy import passes
 if TYPE_CHECKING:
     from tailrace.errors import TailraceError
 
-__all__ = ["Breaker", "Meter", "Tokens", "Verdict", "Window", "judge", "outage"]
+__all__ = [
+    "Breaker",
+    "Meter",
+    "Tokens",
+    "Unanimity",
+    "Verdict",
+    "Window",
+    "judge",
+    "outage",
+    "was_sent",
+]
 
 _MINUTE = 60.0
 _SLACK = 0.1  # seconds that a late wake-up may be made up for
@@ -90,17 +101,22 @@ class Tokens:
 class Window:
     """Limit of the requests under way: as many as given, until the site wants fewer.
 
-    Each refusal halves the number, but once for all requests that were under way together; answers
-    let it grow by one for as many as are under way, up to `most` again. `adapts`: False keeps it.
+    Each refusal takes half a request off the number, so that it is halved where all that were under
+    way together are refused, and never more than that: what a site refuses at random, whatever is
+    asked at once, would otherwise bring it down to a few. Answers let it grow by one for as many as
+    are under way, up to `most` again. `adapts`: False keeps it.
     """
 
-    __slots__ = ("_adapts", "_halved", "_most", "limit")
+    _STEP = 0.5
+
+    __slots__ = ("_adapts", "_least", "_most", "_since", "limit")
 
     def __init__(self, most: int, *, adapts: bool) -> None:
         self.limit = float(most)
         self._most = most
         self._adapts = adapts
-        self._halved = -inf
+        self._least = 1.0  # for those under way since then
+        self._since = -inf
 
     def resize(self, most: int) -> None:
         """Have another upper limit, which the number follows unless the site wanted fewer."""
@@ -113,11 +129,16 @@ class Window:
         if self.limit < self._most:
             self.limit = min(self._most, self.limit + 1 / self.limit)
 
-    def halve(self, begun: float, now: float, under_way: int) -> None:
+    def shrink(self, begun: float, now: float, under_way: int) -> None:
         """Take in a refusal of a request that was `begun` while so many were `under_way`."""
-        if self._adapts and begun >= self._halved:
-            self.limit = max(1.0, min(self.limit, under_way) / 2)
-            self._halved = now
+        if not self._adapts:
+            return
+        if begun >= self._since:
+            if under_way + 1 < self.limit:  # of more than are asked nothing is known
+                self.limit = float(under_way)
+            self._least = max(1.0, self.limit / 2)
+            self._since = now
+        self.limit = max(self._least, self.limit - self._STEP)
 
 
 class Verdict(NamedTuple):
@@ -167,7 +188,8 @@ def _by_kind(error: TailraceError) -> Verdict | None:
     if isinstance(error, errors.NetworkError):
         return Verdict("down", lasts=not passes(error))
     if isinstance(error, errors.TimeoutError):
-        return Verdict("down" if error.phase in ("connect", "first byte") else "row")
+        # A site that hangs runs out of a total time that is shorter than the other clocks.
+        return Verdict("row" if error.phase == "idle" else "down")
     return None
 
 
@@ -183,6 +205,12 @@ def _by_status(error: TailraceError, longest_retry_after: float) -> Verdict:
     return Verdict("row")
 
 
+def was_sent(error: TailraceError) -> bool:
+    """Tell whether a failed request got as far as the site."""
+    is_ours = isinstance(error, errors.InvalidRequestError)
+    return not is_ours or isinstance(error, errors.StreamError)  # a model that it does not serve
+
+
 def outage(error: TailraceError | None, *, has_key: bool) -> str:
     """Tell in words why no row can be answered; `error`: the last failure of the site, if known.
 
@@ -196,7 +224,17 @@ def outage(error: TailraceError | None, *, has_key: bool) -> str:
         head = "a guard in front of the site answers instead of it"
     elif status in _WHOEVER_ASKS:
         head = "the site refuses the key" if has_key else "the site refuses requests without a key"
+    elif status in _REFUSALS:
+        head = _refusal(error)
+    elif error is not None and judge(error, inf).kind == "row":
+        head = "the site has answered no row, and failed each for the same reason"
     return head if error is None else f"{head}: {error}"
+
+
+def _refusal(error: TailraceError | None) -> str:
+    seconds = getattr(error, "retry_after", None)
+    wants = "fewer requests" if not seconds else f"no request for {seconds:,.0f} s"
+    return f"the site wants {wants}"
 
 
 _USED_UP = (errors.ConversationLimitError, errors.PaymentRequiredError)
@@ -264,3 +302,52 @@ class Breaker:
         if self._lasting >= self._failures and now - self._answered >= self._SLOW:
             return True
         return now - self._began >= self._patience
+
+
+class Unanimity:
+    """The failures of rows before the site's first answer, as long as one reason has them all.
+
+    A wrong path, a model that is not there, a field that the server does not know: each row fails,
+    and none for itself. `failures`: so many rows are enough to say so; None for never. What may be
+    a row's own, such as its length, is no such reason.
+    """
+
+    _MOST = 1000  # rows that are kept undecided, at most
+
+    __slots__ = ("_count", "_failures", "_reason", "is_broken")
+
+    def __init__(self, failures: int | None) -> None:
+        self.is_broken = failures is None or failures > self._MOST
+        self._failures = failures or 0
+        self._count = 0
+        self._reason: object = None
+
+    def failed(self, error: TailraceError) -> bool:
+        """Take in a row that failed for good; return whether the run is to stop."""
+        reason = _reason_of(error)
+        if reason is None or (self._count and reason != self._reason):
+            self.is_broken = True
+        if self.is_broken:
+            return False
+        self._reason = reason
+        self._count += 1
+        return self._count >= self._failures
+
+
+_OF_ITS_OWN = frozenset(
+    {
+        *("content_filter", "content_policy_violation", "context_length_exceeded"),
+        *("invalid_prompt", "string_above_max_length"),
+    }
+)
+_TOO_LARGE = 413
+_IDENTIFIER = re.compile(r"[\w-]{0,64}\d[\w-]{15,64}")
+"""What a server names a request by, which no two have in common."""
+
+
+def _reason_of(error: TailraceError) -> object:
+    """Return what tells whether two rows failed for one reason; None for a row's own."""
+    status, code = getattr(error, "status", None), getattr(error, "code", None)
+    if status == _TOO_LARGE or code in _OF_ITS_OWN:
+        return None
+    return type(error), status, code, _IDENTIFIER.sub("", str(error))

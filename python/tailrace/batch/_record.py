@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from tailrace import __version__
+from tailrace._messages import browser_text
 from tailrace.batch._appending import replacing
 from tailrace.batch._checking import Checked  # noqa: TC001 - msgspec reads the annotation
 from tailrace.batch._fingerprint import Fingerprint, change_of, fingerprint_of
@@ -72,6 +73,7 @@ class RecordFile:
         self._folder = folder
         self._shard = shard
         self._path = folder / file_name("run", shard, ".json")
+        self._kept: RunRecord | None = None
 
     def agree(self, source: Source, options: Mapping[str, Any]) -> tuple[RunRecord, Checked | None]:
         """Return the shard's record, a new one where it has none, and what is known of the input.
@@ -82,7 +84,7 @@ class RecordFile:
         wanted = RunRecord(
             version=_VERSION,
             tailrace=__version__,
-            input=source.name,
+            input=browser_text(source.name),  # a file's name may be no text
             fingerprint=fingerprint_of(source.path, source.name),
             settings=_as_kept(source.settings),
             options=_as_kept(options),
@@ -91,7 +93,8 @@ class RecordFile:
         for shard, record in records_in(self._folder).items():
             self._compare(record, wanted, shard, source)
             if shard == self._shard:
-                own = record
+                self._kept = record
+                own = msgspec.structs.replace(record, options=wanted.options)
             # What another shard found is found again where rows are bad: each has its own to write.
             if record.checked is not None and (shard == self._shard or not record.checked.bad):
                 checked = record.checked
@@ -116,8 +119,9 @@ class RecordFile:
 
     def finish_check(self, record: RunRecord, checked: Checked) -> None:
         """Write what the check found, once its bad rows are among the failures."""
-        if record.checked is None:
-            self._write(msgspec.structs.replace(record, checked=checked))
+        record = msgspec.structs.replace(record, checked=checked)
+        if record != self._kept:
+            self._write(record)
 
     def exists(self) -> bool:
         """Return whether the shard has a record."""
@@ -140,14 +144,24 @@ class RecordFile:
                 f"the input has changed since the run in {self._folder} began: {change}; "
                 "another input needs another output folder"
             )
-        changed = _difference(
-            {**record.settings, **record.options}, {**wanted.settings, **wanted.options}
-        )
+        before = {**record.settings, **record.options}
+        now = {**wanted.settings, **wanted.options}
+        if _had_no_model(record):
+            before["model"] = now.get("model")
+        changed = _difference(before, now)
         if changed:
             raise BatchFolderError(
                 f"the run in {self._folder} began otherwise: {changed}; "
                 "other options need another output folder"
             )
+
+
+def _had_no_model(record: RunRecord) -> bool:
+    """Tell whether rows that name no model failed for that, so that the run may get one.
+
+    A page, of whose run the URL is kept, has a model of its own.
+    """
+    return record.options.get("model") == "" and "url" not in record.options
 
 
 def _read(path: Path) -> RunRecord:

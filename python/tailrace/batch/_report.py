@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from typing import Literal
 
 import msgspec
 
 from tailrace import __version__
+from tailrace._messages import browser_text
 from tailrace.batch._plan import Plan  # noqa: TC001 - msgspec reads it
 
 __all__ = ["Report", "Tokens"]
@@ -40,7 +42,8 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     `errors`: this run's failed rows by the code of their error, of each of which `examples` has the
     first one's message; `dropped`: fields without effect at the site, by name, and in how many
     rows; `usage`: the tokens of the answers. `waiting`: while the site is down, and one request
-    now and then probes it, why; empty otherwise. `interrupted`: whether somebody ended the run
+    now and then probes it, why; empty otherwise. `paused`: the seconds for which the site wants no
+    request, as its Retry-After said. `interrupted`: whether somebody ended the run
     early; `stopped`: why the run ended by itself before its last row, empty where it did not.
     """
 
@@ -70,6 +73,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     dropped: dict[str, int] = {}
     usage: Tokens = Tokens()
     waiting: str = ""
+    paused: float = 0.0
     interrupted: bool = False
     stopped: str = ""
     version: str = __version__
@@ -77,7 +81,12 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
 
     def to_json(self) -> bytes:
         """Return the report as JSON, on one line."""
-        return msgspec.json.encode(self, enc_hook=_written)
+        try:
+            return msgspec.json.encode(self, enc_hook=_written)
+        except UnicodeEncodeError:  # a file's name may be no text
+            pass
+        fields = msgspec.to_builtins(self, enc_hook=_written)
+        return browser_text(json.dumps(fields, separators=(",", ":"), ensure_ascii=False)).encode()
 
 
 def _written(value: object) -> None:

@@ -15,12 +15,13 @@ from heapq import heappop, heappush
 from itertools import count
 from typing import TYPE_CHECKING, Any
 
+from tailrace import errors
 from tailrace._environment import Environment
 from tailrace.batch._asking import FailedRow, Models, RefusedRow, code_of
 from tailrace.batch._direct import DirectAsker
 from tailrace.batch._gate import ClosedError, Gate
 from tailrace.batch._rates import Tokens as Estimates
-from tailrace.batch._rates import outage
+from tailrace.batch._rates import outage, was_sent
 from tailrace.batch._report import Report, Tokens
 from tailrace.batch._retries import has_budget, seconds_until_next
 from tailrace.batch._rows import ENDPOINTS
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from tailrace.batch._inputs import Source
     from tailrace.batch._plan import Plan
     from tailrace.batch._rows import Row
+    from tailrace.errors import TailraceError
     from tailrace.sites import Site
 
 __all__ = ["Run"]
@@ -96,10 +98,13 @@ class Run:
         self._policy = plan.retry_at(site.retry)
         self._owns_gate = gate is None
         self._gate = gate or Gate(plan, clock, self._policy.longest_retry_after)
+        if folder.done:
+            self._gate.trust()
         self._estimates = Estimates()
         self._askers: dict[str, Asker] = {}
         self._later: list[_Job] = []
-        self._held: list[tuple[_Job, FailedRow]] = []
+        self._held: list[tuple[_Job, FailedRow]] = []  # that an outage failed
+        self._doubted: list[tuple[_Job, FailedRow]] = []  # before the site's first answer
         self._orders = count()
         self._is_exhausted = False
         self.all_read = asyncio.Event()
@@ -208,13 +213,12 @@ class Run:
 
     def _settle(self) -> None:
         """Write the rows that failed last, unless another run is to ask them."""
-        if self._held and self._gate.is_open:
-            self._gate.is_tripped = True
-            self._gate.close()  # to others, too, where they share it
-        elif not self._no_more.is_set():
+        if not self._no_more.is_set():
             held, self._held = self._held, []
             for job, failed in held:
                 self._give_up(job, failed)
+        if self._gate.is_trusted or not self._gate.is_tripped:
+            self._believe()
 
     # -- the next row ------------------------------------------------------------------------------
 
@@ -229,6 +233,8 @@ class Run:
                     return job
                 await asyncio.sleep(0)
                 continue
+            if not self._later and self._held and self._gate.is_open:
+                return self._held.pop()[0]  # no other row is left to probe the site with
             if not self._later or (self._is_exhausted and self._idle >= len(self._later)):
                 return None
             await self._rest(self._later[0].due - self._clock())
@@ -319,6 +325,8 @@ class Run:
         )
         if self._held:
             self._return_held()
+        if self._doubted:
+            self._believe()
 
     # -- failing -----------------------------------------------------------------------------------
 
@@ -343,6 +351,8 @@ class Run:
             self._counts["retries"] += 1
             job.due = self._clock() + seconds
             heappush(self._later, job)
+        elif verdict.kind == "row" and was_sent(failed.error):
+            self._doubt(job, failed)
         elif self._gate.site_answers or self._plan.stop_after is None:
             self._give_up(job, failed)
         else:
@@ -350,11 +360,27 @@ class Run:
         if self._held and self._gate.site_answers:
             self._return_held()
 
+    def _doubt(self, job: _Job, failed: FailedRow) -> None:
+        """Give a row up, but not as long as the site may be wrong, and not the row."""
+        if not self._gate.is_trusted:
+            self._gate.gave_up(failed.error)
+        self._doubted.append((job, failed))
+        if self._gate.is_trusted:
+            self._believe()
+        elif self._gate.is_tripped:
+            self._no_more.set()
+
+    def _believe(self) -> None:
+        """Write the failures of rows that failed for themselves, as is known now."""
+        doubted, self._doubted = self._doubted, []
+        for job, failed in doubted:
+            self._give_up(job, failed)
+
     def _return_held(self) -> None:
         """Have the rows asked again that failed while the site was down, now that it answers."""
         held, self._held = self._held, []
         for job, failed in held:
-            if job.returns >= _MOST_RETURNS:
+            if job.returns >= _MOST_RETURNS or _is_too_slow(failed.error):
                 self._give_up(job, failed)
                 continue
             job.returns += 1
@@ -414,6 +440,7 @@ class Run:
             dropped=dict(self._dropped),
             usage=Tokens(prompt=prompt, completion=completion, total=total, estimated=estimated),
             waiting=self._outage() if self._gate.is_open and self._ended is None else "",
+            paused=self._gate.seconds_held if self._ended is None else 0.0,
             interrupted=self._is_interrupted,
             stopped=self._reason(),
         )
@@ -428,3 +455,8 @@ class Run:
 
     def _outage(self) -> str:
         return outage(self._gate.last_failure, has_key=self._site.api_key is not None)
+
+
+def _is_too_slow(error: TailraceError) -> bool:
+    """Tell whether a row took longer than a request may: as the site answers others, it is slow."""
+    return isinstance(error, errors.TimeoutError) and error.phase == "total"

@@ -16,10 +16,10 @@ from typing import IO, TYPE_CHECKING, Any
 
 import msgspec
 
-from tailrace.batch._appending import replacing
+from tailrace.batch._appending import replacing, writing
 from tailrace.batch._arrow import arrow
 from tailrace.batch._columns import COLUMNS, Outcome
-from tailrace.batch._line_index import LineIndex
+from tailrace.batch._line_index import RUN_FILE, LineIndex
 from tailrace.batch._rows import RowError
 from tailrace.errors import BatchWriteError, InvalidRequestError
 
@@ -62,6 +62,7 @@ def check_table(
     path = Path(target)
     if _writer_of(path) is _parquet:
         arrow()
+    _refuse_own(path, Path(folder), source)
     if not path.parent.is_dir() and path.parent != Path(folder):
         raise BatchWriteError(f"{path} cannot be written: there is no folder {path.parent}")
     _Rows(source, columns)
@@ -87,13 +88,28 @@ def write_table(
     """
     path = Path(target)
     opened = _writer_of(path)
+    _refuse_own(path, Path(folder), source)
     rows = _Rows(source, columns)
-    with LineIndex(Path(folder), source) as index, replacing(path) as file:
+    with LineIndex(Path(folder), source) as index, replacing(path, shared=True) as file:
         with opened(file, columns) as write:
             for row in rows.of(index):
                 write(row)
         rows.refuse_unknown()
     return rows.counts
+
+
+def _refuse_own(path: Path, folder: Path, source: Source) -> None:
+    """Raise InvalidRequestError for a table in the place of the input, or of the run's own files.
+
+    These may be hard links, or be called by another way.
+    """
+    with writing(path):
+        is_input = path.exists() and path.samefile(source.path)
+        is_inside = folder.is_dir() and path.parent.is_dir() and path.parent.samefile(folder)
+    if is_input:
+        raise InvalidRequestError(f"{path} is the input: a table would take its place")
+    if is_inside and RUN_FILE.fullmatch(path.name):
+        raise InvalidRequestError(f"{path} is a file of the run: a table would take its place")
 
 
 class _Rows:
@@ -185,10 +201,8 @@ def _parquet(file: IO[bytes], columns: Sequence[str]) -> Iterator[_Write]:
     held: list[list[Any]] = []
 
     def flush() -> None:
-        values = [
-            [_cell(each) if kind == "json" else each for each in column]
-            for kind, column in zip(kinds, zip(*held, strict=True), strict=True)
-        ]
+        rows = zip(schema, kinds, zip(*held, strict=True), strict=True)
+        values = [_array(pa, field, kind, column) for field, kind, column in rows]
         writer.write_batch(pa.record_batch(values, schema=schema))
         held.clear()
 
@@ -203,6 +217,25 @@ def _parquet(file: IO[bytes], columns: Sequence[str]) -> Iterator[_Write]:
             flush()
 
 
+def _array(pa: Any, field: Any, kind: str, column: Sequence[Any]) -> Any:
+    """Return a piece of a column; raises InvalidRequestError for a value of another type."""
+    values = column if kind != "json" else [None if e is None else _text(e) for e in column]
+    try:
+        return pa.array(values, type=field.type)
+    except (pa.ArrowException, TypeError, ValueError, OverflowError) as error:
+        problem = str(error)
+    raise InvalidRequestError(
+        f"the column {field.name} is of the type {field.type} in Parquet, and a value is not "
+        f"({problem}): .jsonl takes any"
+    )
+
+
+def _text(value: Any) -> str:
+    """Return a text as it is, and else the JSON of a value, such as a date's without its quotes."""
+    written = _json(value)
+    return str(msgspec.json.decode(written)) if written.startswith(b'"') else written.decode()
+
+
 def _writer_of(path: Path) -> _Writer:
     """Return what writes a file of such a name; raises InvalidRequestError where nothing does."""
     opened = _WRITERS.get(path.suffix.lower())
@@ -213,7 +246,7 @@ def _writer_of(path: Path) -> _Writer:
 
 def _cell(value: Any) -> Any:
     """Return a value as a cell of text, None for none."""
-    return value if value is None or isinstance(value, str | int) else _json(value).decode()
+    return value if value is None or isinstance(value, str | int) else _text(value)
 
 
 def _json(value: Any) -> bytes:

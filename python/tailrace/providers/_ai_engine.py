@@ -130,6 +130,8 @@ def _explained_session(error: StreamError, tokens: SiteTokens) -> StreamError:
     """Return the error of a session that was refused: no nonce was sent, so none can be wrong."""
     if error.kind in ("empty", "not_a_stream"):
         return told(error, f"{_address(tokens)} gives no session: {error.message}")
+    if error.status == _UNAUTHORIZED and error.code is not None:
+        return told(error, f"the site's REST API is closed to visitors: {error.message}")
     return explained(error, replace(tokens, nonce=""))
 
 
@@ -160,10 +162,12 @@ _ASSISTANTS = ("assistant", "model")
 async def post(session: Session, tokens: SiteTokens, message: Message) -> Opening:
     """Post the message and return its reply: a stream, unless `tokens` say that there is none.
 
-    Raises InvalidRequestError for a message longer than the bot takes.
+    Raises InvalidRequestError for a message without text, or one longer than the bot takes.
     """
     bot = tokens.engine or EngineBot()
     text = message.text.strip(_BLANKS)
+    if not text:
+        raise InvalidRequestError("the message holds no text: there is nothing to answer")
     _check_length(text, bot, has_nonce=bool(tokens.nonce))
     streams = tokens.streams is not False
     body = json.dumps(_fields(tokens, bot, message, text, streams=streams), ensure_ascii=False)
@@ -255,16 +259,24 @@ def _place(error: StreamError, tokens: SiteTokens) -> str | None:
     if error.status == _UNAUTHORIZED and error.code is not None:
         if tokens.nonce:
             return "the site lets no visitor ask, though it gave a nonce"
-        return "the site's REST API is closed to visitors"
-    if error.status == _FORBIDDEN and error.code is None:
-        return "something in front of the site forbids its REST API to this client"
+        return "the site wants a nonce of its visitors, and gives them none"
     if error.kind == "not_a_stream":
         return f"{_address(tokens)} does not answer as the plugin does"
+    return None if error.code is not None else _place_of_others(error.status, tokens)
+
+
+def _place_of_others(status: int | None, tokens: SiteTokens) -> str | None:
+    """Return what a status means that does not come from WordPress; None for any other."""
+    if status == _FORBIDDEN:
+        return "something in front of the site forbids its REST API to this client"
+    if status == _NOT_FOUND:
+        return f"{_address(tokens)} is no REST API of WordPress"
     return None
 
 
 _UNAUTHORIZED = 401
 _FORBIDDEN = 403
+_NOT_FOUND = 404
 _SERVER_ERROR = 500
 _FORBIDDEN_CODE = "rest_forbidden"
 _FAILURE = re.compile(r'\{\s{0,9}"success"\s{0,9}:\s{0,9}false')

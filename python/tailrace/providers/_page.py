@@ -161,7 +161,7 @@ async def _read_page(reply: Response, wanted: _Wanted, idle: float | None) -> Si
     bot_id = wanted.bot_id
     if wanted.bot_name is not None:
         html += await read_all(reply, max_bytes=MAX_PAGE_BYTES, idle=idle)
-        named = scan_page(html).widget(bot_id, wanted.bot_name, wanted.kind)
+        named = _widget_of(scan_page(html), bot_id, wanted.bot_name, wanted.kind)
         bot_id = named.bot_id or named.custom_id
     scanner = PageScanner(
         bot_id=bot_id,
@@ -185,11 +185,12 @@ async def _read_page(reply: Response, wanted: _Wanted, idle: float | None) -> Si
 def _engine_widget(page: Page, bot_id: str | None, kind: Line | None) -> ChatWidget | None:
     """Return the bot that is wanted where it is AI Engine's; None where it is of another plugin.
 
-    Raises WidgetNotFoundError where the page has no such bot, or does not say what a message needs.
+    Raises WidgetNotFoundError where the page has no such bot, or does not say what a message needs,
+    and what `_widget_of` raises.
     """
     if not page.widgets and kind is None:
         return None
-    widget = page.widget(bot_id, None, kind)
+    widget = _widget_of(page, bot_id, None, kind)
     if widget.kind != "ai-engine":
         return None
     is_complete = widget.rest_url and (widget.bot_id or widget.custom_id)
@@ -200,6 +201,28 @@ def _engine_widget(page: Page, bot_id: str | None, kind: Line | None) -> ChatWid
     raise WidgetNotFoundError(
         "the page's chat widget of AI Engine does not say which bot it is, or where messages go"
     )
+
+
+def _widget_of(
+    page: Page, bot_id: str | None, bot_name: str | None = None, kind: Line | None = None
+) -> ChatWidget:
+    """Return the bot of that id, name and kind, whichever are given.
+
+    Raises WidgetNotFoundError where the page has none; ChallengeError and LimitExceeded where it is
+    none that could show one, or was not read to its end.
+    """
+    is_whole = page.problem not in _HIDES_BOTS
+    try:
+        return page.widget(bot_id, bot_name, kind)
+    except WidgetNotFoundError:
+        if is_whole:
+            raise
+    _ = page.tokens  # which says why
+    raise WidgetNotFoundError("the page shows no chat widget")
+
+
+_HIDES_BOTS = ("challenge", "limit", "too_many_widgets")
+"""Problems of a page that say nothing of the bots which it has."""
 
 
 def _engine_tokens(
@@ -226,14 +249,20 @@ def rest_endpoint(page_url: str, stated: str | None, named: str, *, upgrades: bo
     """Return the URL that paths of a site's REST API are added to, without its last slash.
 
     `stated`: the endpoint that the site's owner states; one moved to the page's origin, and the
-    address of admin-ajax.php, which is another plugin's, give way to the page's. `named`: that of
-    the page; other arguments and errors are those of `endpoint_of`.
+    address of admin-ajax.php, which is another plugin's, give way to the page's. Of one of the
+    plugin's own routes what stands in front of it counts. `named`: that of the page; other
+    arguments and errors are those of `endpoint_of`.
     """
     parts = urlsplit(stated or "")
     if stated is None or isinstance(stated, MovedEndpoint) or parts.path.endswith(AJAX_PATH):
         return _named_endpoint(page_url, named, upgrades=upgrades).rstrip("/")
     query = f"?{parts.query}" if parts.query else ""
-    return f"{at_origin(page_url, parts.path)}{query}".rstrip("/")
+    url = f"{at_origin(page_url, parts.path)}{query}"
+    return _OWN_ROUTE.sub("", url).rstrip("/")
+
+
+_OWN_ROUTE = re.compile(r"/mwai(?:-ui)?/v1(?:/[\w/]{0,64})?$")
+"""The end of an address that is one of the plugin's routes."""
 
 
 def _is_page_to_tell(page_url: str, stated: str | None) -> bool:
@@ -256,7 +285,7 @@ def _read(
     upgrades: bool,
 ) -> SiteTokens:
     wanted = bot_id is not None and bool(page.widgets)
-    widget = page.widget(bot_id=bot_id) if wanted else None
+    widget = _widget_of(page, bot_id) if wanted else None
     tokens = page.tokens
     widget = widget or _widget_with(page, tokens)
     named = None if widget is None else widget.ajax_url

@@ -107,6 +107,8 @@ class AIEngineOptions:
         if not isinstance(prompt, str):
             kind = type(prompt).__name__
             raise InvalidRequestError(f"make_prompt must return the prompt's text, not {kind}")
+        if not prompt.strip():
+            raise InvalidRequestError("make_prompt returned no text: there is nothing to answer")
         return browser_text(prompt)
 
 
@@ -365,10 +367,13 @@ class WordPressCall(Call[AIEngineOptions]):
     def _refuse_page(self, error: StreamError, *, certain: bool) -> bool:
         """Raise NonceRefusedError where a nonce just fetched was refused, since the page is stale.
 
-        Return False for an error that only may be about the nonce.
+        Where there was none, raise the error itself. Return False for an error that only may be
+        about the nonce.
         """
         if not certain:
             return False
+        if self._tokens is not None and not self._tokens.nonce:
+            raise self._explained(error)
         engine = None if self._tokens is None else self._tokens.engine
         raise NonceRefusedError(
             "upstream",
@@ -517,9 +522,27 @@ class WordPressCall(Call[AIEngineOptions]):
             if nonce is not None:
                 return replace(stale, nonce=nonce)
         if stale is not None and stale.line == "ai-engine":
-            given = await self._with_session(session, stale)
-            return given or await self._from_page(session, _PAST_CACHES)
+            return await self._newer_of_engine(session, stale)
         return await self._from_page(session)
+
+    async def _newer_of_engine(self, session: Session, stale: SiteTokens) -> SiteTokens:
+        """Fetch a new nonce from where the old one came from: the site, or its page past caches.
+
+        A page that shows the old one all the same may be of an earlier version than the site.
+        """
+        was_asked = stale.engine is not None and stale.engine.asked
+        shown: SiteTokens | None = None
+        if stale.nonce and not was_asked:
+            shown = await self._from_page(session, _PAST_CACHES)
+            if shown.nonce != stale.nonce:
+                return shown
+        given: SiteTokens | None = None
+        try:
+            given = await self._with_session(session, stale)
+        except StreamError:
+            if shown is None:
+                raise
+        return given or shown or await self._from_page(session, _PAST_CACHES)
 
 
 class AIEngineCall(WordPressCall):

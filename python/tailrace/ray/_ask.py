@@ -12,9 +12,9 @@ from tailrace._environment import Environment
 from tailrace.batch import Plan
 from tailrace.batch._asking import code_of
 from tailrace.batch._gate import ClosedError, Gate
-from tailrace.batch._rates import Tokens, outage
+from tailrace.batch._rates import Tokens, outage, was_sent
 from tailrace.batch._retries import has_budget, seconds_until_next
-from tailrace.errors import InvalidRequestError, StreamError, TailraceError
+from tailrace.errors import InvalidRequestError, TailraceError
 from tailrace.transport import Transport, make_transport
 
 if TYPE_CHECKING:
@@ -155,8 +155,8 @@ class Ask:
             self._gate.answered(self._more_tokens(stream.outcome, size, tokens))
             return True
         row.fail(code_of(failure), str(failure), getattr(failure, "status", None))
-        if isinstance(failure, InvalidRequestError) and not isinstance(failure, StreamError):
-            self._gate.leave()  # nothing was sent
+        if not was_sent(failure):
+            self._gate.leave()
             return True
         return self._failed(row, failure, begun)
 

@@ -66,6 +66,7 @@ class _Place:
         self.reading: set[int] = set()
         self.under_way = self.limit = 0
         self.waiting = ""
+        self.paused = 0.0
 
 
 class Driver:
@@ -130,6 +131,7 @@ class Driver:
                 under_way=sum(each.under_way for each in self._places),
                 concurrency=sum(each.limit for each in self._places),
                 waiting="" if self._ended else self._waiting(),
+                paused=0.0 if self._ended else self._paused(),
                 interrupted=self._is_interrupted,
                 stopped=self._stopped,
             )
@@ -139,6 +141,10 @@ class Driver:
         """Return why all workers wait for the site, empty while it answers one of them."""
         reasons = [each.waiting for each in self._joined()]
         return reasons[0] if reasons and all(reasons) else ""
+
+    def _paused(self) -> float:
+        """Return the seconds for which no worker may ask, 0 where one of them may."""
+        return min((each.paused for each in self._joined()), default=0.0)
 
     def stop(self) -> None:
         """Begin no more rows; the run ends when those under way have. From any thread."""
@@ -228,10 +234,10 @@ class Driver:
         for shard, report in status.reports.items():
             if shard in place.shards and self._shards.was_opened(shard):
                 self._shards.tell(shard, report)
-        place.under_way, place.limit, place.waiting = 0, 0, ""
+        place.under_way, place.limit, place.waiting, place.paused = 0, 0, "", 0.0
         for report in status.reports.values():  # they share one gate
             place.under_way, place.limit = report.under_way, report.concurrency
-            place.waiting = report.waiting
+            place.waiting, place.paused = report.waiting, report.paused
         if status.paused:
             for other in self._joined():
                 if other is not place:

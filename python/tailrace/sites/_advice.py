@@ -169,6 +169,7 @@ _ANSWERED = (200, 500)
 _NO_SESSION = ("empty", "nonce")
 _UNAUTHORIZED = 401
 _FORBIDDEN = 403
+_NOT_FOUND = 404
 _HTML = ("text/html", "application/xhtml+xml")
 _GUARD = (
     "something in front of the site (a firewall, a security plugin, the host's own rules) forbids "
@@ -258,6 +259,14 @@ _RULES: tuple[tuple[Callable[[_Failure], bool], str], ...] = (
         ),
     ),
     (
+        _of_ai_engine(status=_UNAUTHORIZED, words="gives them none"),
+        (
+            "the plugin is a version that answers no visitor (2.0.0), or a security plugin closes "
+            "its routes: its owner must bring it up to date, or let /wp-json/mwai/v1 and "
+            "/wp-json/mwai-ui/v1 through"
+        ),
+    ),
+    (
         _of_ai_engine(status=_UNAUTHORIZED),
         (
             "the owner's code (the filter mwai_rest_authorized) or a security plugin lets no "
@@ -335,7 +344,11 @@ _RULES: tuple[tuple[Callable[[_Failure], bool], str], ...] = (
         lambda failure: (
             _of_ai_engine()(failure)
             and not failure.at_page
-            and (failure.kind == "not_a_stream" or (failure.kind, failure.step) == _NO_SESSION)
+            and (
+                failure.kind == "not_a_stream"
+                or (failure.kind, failure.step) == _NO_SESSION
+                or failure.status == _NOT_FOUND
+            )
         ),
         (
             "the address that the page names for the REST API answers with something else: the "

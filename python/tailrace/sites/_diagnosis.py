@@ -302,10 +302,11 @@ class _Examination:
 
     @property
     def _messages_sent(self) -> list[ObservedRequest]:
-        """The requests that sent a message, and what followed; none for a session of AI Engine."""
+        """The requests that sent a message, and what followed; of AI Engine the messages alone."""
         sent = [each for each in self._observed.sent if not each.url.endswith(SESSION_PATH)]
         first = next((number for number, each in enumerate(sent) if each.method == "POST"), None)
-        return [] if first is None else sent[first:]
+        following = [] if first is None else sent[first:]
+        return [each for each in following if each.method == "POST" or not self._is_ai_engine]
 
     @property
     def _failed_first_step(self) -> bool:
@@ -476,8 +477,9 @@ class _Examination:
         widget = self._widget_found = self._widget_of(fetched.page)
         endpoint = endpoint_on(fetched, widget, self._site.endpoint)
         guess = f"; {endpoint.url} is a guess, since the page names no endpoint"
+        bot_id = widget.bot_id or widget.custom_id
         return _Fine(
-            f"bot {widget.bot_id}, {widget.placement}, {len(discovery.bots)} on the page"
+            f"bot {bot_id}, {widget.placement}, {len(discovery.bots)} on the page"
             f"{release}{guess if endpoint.is_guess else ''}"
         )
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 import re
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
@@ -43,7 +44,7 @@ from tailrace.transport import Timeouts, make_transport, read_all
 from tailrace.transport._rules import checked_seconds, checked_url
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
     from tailrace._native import ChatWidget, Page
     from tailrace.sites._software import SoftwareName
@@ -53,7 +54,7 @@ __all__ = ["Bot", "Discovery", "FetchedPage", "discover", "fetch_page"]
 
 _PLUGIN = re.compile(rb"(?:gpt3-ai-content-generator|plugins/ai-engine)/([^\"'\s<>]{0,200})")
 _SHORTCODE = re.compile(
-    rb"\[(?:wpaicg_chat|aipkit_chat|mwai_chat)[a-z_]{0,30}(?=[\s\]])[^\]\[<>]{0,200}\]"
+    rb"\[(?:wpaicg_chat|aipkit_chat|mwai_chat)[a-z0-9_]{0,30}(?=[\s\]])[^\]\[<>]{0,4000}\]"
 )
 _NO_SUCH_BOT = re.compile(
     rb"AI Engine: Chatbot (?:'|&#0?39;|&#8216;|\xe2\x80\x98)([^<>]{0,100}?)"
@@ -219,12 +220,21 @@ async def fetch_page(session: Session, url: str, *, idle: float | None) -> Fetch
             page=scanner.close(),
             plugin=bool(files),
             version=version,
-            shortcode=shortcode and shortcode[0].decode("ascii", "replace"),
+            shortcode=shortcode and _shown(shortcode[0]),
             api=api_behind(reply.url, reply.headers, html),
             headers=reply.headers,
             upgrades=upgrades_insecure(url, reply, html),
             missing_bot=missing_bot and missing_bot[1].decode("utf-8", "replace"),
         )
+
+
+def _shown(shortcode: bytes) -> str:
+    """Return a shortcode as a message shows it: a long one without the end of its attributes."""
+    text = shortcode.decode("utf-8", "replace")
+    return text if len(text) <= _LONGEST_SHORTCODE else f"{text[: _LONGEST_SHORTCODE - 2]}…]"
+
+
+_LONGEST_SHORTCODE = 120  # characters
 
 
 async def has_ai_engine(session: Session, fetched: FetchedPage) -> bool:
@@ -234,11 +244,18 @@ async def has_ai_engine(session: Session, fetched: FetchedPage) -> bool:
     """
     roots = (*fetched.page.roots, *announced_roots(fetched.headers))
     ajax = endpoint_of(fetched.url, None, None, roots, upgrades=fetched.upgrades).url
-    url = f"{ajax.removesuffix(AJAX_PATH)}/wp-json/?_fields=namespaces"
-    async with await session.get(url, headers={"Accept": "application/json"}) as reply:
-        return b'"mwai-ui' in await read_all(reply, max_bytes=_MOST_OF_NAMESPACES)
+    for index in _INDEXES:
+        url = f"{ajax.removesuffix(AJAX_PATH)}{index}"
+        async with await session.get(url, headers={"Accept": "application/json"}) as reply:
+            if b'"mwai-ui' in await read_all(reply, max_bytes=_MOST_OF_NAMESPACES):
+                return True
+    return False
 
 
+_INDEXES = (
+    "/wp-json/?_fields=namespaces",
+    "/index.php?rest_route=/&_fields=namespaces",  # where permalinks are plain
+)
 _MOST_OF_NAMESPACES = 64 * 2**10
 
 
@@ -246,7 +263,8 @@ def described(fetched: FetchedPage) -> Discovery:
     """Describe a page that was looked at."""
     page = fetched.page
     problems = list(_problems(fetched))
-    bots = tuple(_bot(widget, fetched) for widget in page.widgets)
+    names = _bot_ids(page.widgets)
+    bots = tuple(map(partial(_bot, fetched), page.widgets, names))
     dialect = _dialect(page)
     first = first_widget(page)
     endpoint = _endpoint(fetched, first)[0] if dialect else None
@@ -314,6 +332,8 @@ def _release(fetched: FetchedPage, dialect: str | None, first: ChatWidget | None
 
 def _release_of_ai_engine(widget: ChatWidget) -> str:
     """Return, in words, the releases whose page shows a nonce and a session as this one does."""
+    if not widget.rest_url:
+        return "AI Engine; the page does not say which version"
     if widget.nonce:
         return "AI Engine 2.0.1 to 2.4.3: the nonce is in the page"
     if widget.session_id is None:
@@ -323,9 +343,18 @@ def _release_of_ai_engine(widget: ChatWidget) -> str:
     return "AI Engine 2.4.4 to 2.8.4: the nonce is given when asked for; or up to 2.0.0: none"
 
 
-def _bot(widget: ChatWidget, fetched: FetchedPage) -> Bot:
+def _bot_ids(widgets: Iterable[ChatWidget]) -> Iterator[str]:
+    """Yield the id by which calls name each bot: that of its settings where another has its own."""
+    seen: set[str] = set()
+    for widget in widgets:
+        settings = widget.custom_id or ""
+        own = widget.bot_id or settings
+        yield settings if settings and own in seen else own
+        seen.add(own)
+
+
+def _bot(fetched: FetchedPage, widget: ChatWidget, bot_id: str) -> Bot:
     endpoint = _endpoint(fetched, widget)[0]
-    bot_id = widget.bot_id or widget.custom_id or ""
     needed = {"nonce": widget.nonce, "post id": widget.post_id}
     if widget.kind == "ai-engine":
         needed = {"bot id": bot_id, "address": widget.rest_url or ""}

@@ -46,6 +46,7 @@ __all__ = [
     "RuledTransport",
     "SessionOptions",
     "call_soon",
+    "check_answer",
     "check_status",
 ]
 
@@ -113,6 +114,15 @@ def check_status(url: str, status: int, headers: Mapping[str, str]) -> None:
         raise NetworkError(f"{site} answered with what is no HTTP: status {status}")
     if rules.is_challenge(headers):
         raise ChallengeError(status=status)
+
+
+def check_answer(
+    url: str, status: int, headers: Mapping[str, str], proxy: rules.Proxy | None
+) -> None:
+    """Raise what `check_status` does, and ProxyError for what `proxy` answers in a site's place."""
+    check_status(url, status, headers)
+    if status == _PROXY_AUTHENTICATION and proxy is not None:
+        raise ProxyError(f"the proxy {proxy.name} wants another user and password: status 407")
 
 
 class RuledTransport(Transport):
@@ -282,15 +292,10 @@ class RuledSession(Session):
         response = await self._send(request)
         self._responses.add(weakref.ref(response, self._responses.discard))
         try:
-            check_status(request.url, response.status, response.headers)
+            check_answer(request.url, response.status, response.headers, self.options.proxy)
         except TailraceError:
             await response.aclose()
             raise
-        if response.status == _PROXY_AUTHENTICATION and self.options.proxy is not None:
-            await response.aclose()
-            raise ProxyError(
-                f"the proxy {self.options.proxy.name} wants another user and password: status 407"
-            )
         return response
 
     @abstractmethod

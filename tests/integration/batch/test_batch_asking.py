@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import pickle
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +13,7 @@ from rows import CHAT, answers, chat, completion, failures, served, write_rows
 
 from tailrace import RetryPolicy, Site, Throttle, batch
 from tailrace.batch import Plan
-from tailrace.errors import BatchTableError, InvalidRequestError, ProfileError
+from tailrace.errors import BatchFolderError, BatchTableError, InvalidRequestError, ProfileError
 from tailrace.replica import Replica
 from tailrace.sites import Secret
 from tailrace.transport import AiohttpTransport, Limits
@@ -150,6 +151,21 @@ async def test_a_row_without_a_model_fails_by_name_beside_one_that_has_it(tmp_pa
     assert list(answers(tmp_path / "mended")) == ["row 0"]
 
 
+async def test_rows_without_a_model_are_asked_in_place_once_there_is_one(tmp_path: Path) -> None:
+    rows = write_rows(tmp_path / "in.jsonl", [chat("one"), chat("two", model="m")])
+    out = tmp_path / "out"
+    async with served() as server:
+        nameless = server.site(model="")
+        await batch.run(rows, out, nameless)
+        assert list(failures(out)) == ["row 0"]
+        report = await batch.run(rows, out, nameless, model="n", retry_failed=True)
+        assert (report.skipped, report.done, report.failed) == (1, 1, 0)
+        assert [body["model"] for body in server.bodies] == ["m", "n"]
+        for model in ("", "o"):
+            with pytest.raises(BatchFolderError, match=f'model was "n" and is "{model}"'):
+                await batch.run(rows, out, nameless, model=model)
+
+
 @pytest.mark.parametrize("software", ["openai", "anthropic", "gemini", "ollama"])
 async def test_a_run_without_any_model_is_refused_and_costs_no_folder(
     tmp_path: Path, software: SoftwareName
@@ -231,6 +247,15 @@ async def test_an_answer_is_one_line_however_it_was_written(tmp_path: Path, body
         line, _ = await one(tmp_path, server, chat("hi"))
     assert line is not None
     assert line["response"]["body"] == completion("two\nlines")
+
+
+async def test_half_a_character_of_an_answer_costs_no_answer(tmp_path: Path) -> None:
+    """A server that cuts its texts between the halves of an emoji, and counts to infinity."""
+    body = json.dumps({**completion("cut \ud83d"), "logprob": -math.inf}).encode()
+    async with served(replying(body)) as server:
+        line, _ = await one(tmp_path, server, chat("hi"))
+    assert line is not None
+    assert line["response"]["body"] == {**completion("cut \ufffd"), "logprob": None}
 
 
 @pytest.mark.parametrize(

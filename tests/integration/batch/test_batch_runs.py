@@ -242,6 +242,37 @@ async def test_a_retry_after_is_obeyed_by_all_rows_and_fewer_are_asked_at_once(
     assert most_later <= 7  # four, and one more for each round of answers
 
 
+async def test_a_retry_after_is_waited_for_as_long_as_the_run_is_patient(tmp_path: Path) -> None:
+    async def answer(path: str, body: dict[str, Any]) -> web.Response:
+        del path, body
+        return error(429, retry_after="200")
+
+    rows = some_rows(tmp_path, 3)
+    async with served(answer) as server:
+        work = begin(rows, tmp_path / "out", server.site(), Plan(concurrency=1))
+        running = asyncio.create_task(work.until_end())
+        await server.until(lambda: len(server.bodies) == 1 and not server.under_way)
+        while not work.report().paused:  # noqa: ASYNC110 - the run tells nobody
+            await asyncio.sleep(0)
+        assert 190 < work.report().paused <= 200
+        work.stop()
+        await running
+    report = work.report()
+    assert (report.failed, report.left, report.paused, report.refused) == (0, 3, 0, 1)
+
+
+async def test_a_retry_after_beyond_the_patience_ends_the_run_saying_so(tmp_path: Path) -> None:
+    async def answer(path: str, body: dict[str, Any]) -> web.Response:
+        del path, body
+        return error(429, retry_after="86400")
+
+    rows = some_rows(tmp_path, 30)
+    async with served(answer) as server:
+        report = await batch.run(rows, tmp_path / "out", server.site())
+    assert (report.failed, report.left) == (0, 30)
+    assert report.stopped.startswith("the site wants no request for 86,400 s: ")
+
+
 async def test_refusals_are_no_attempts(tmp_path: Path) -> None:
     async def answer(path: str, body: dict[str, Any]) -> web.Response:
         return error(429) if len(server.bodies) <= 8 else await repeat(path, body)
@@ -399,10 +430,107 @@ async def test_the_last_rows_are_left_where_the_site_is_down(tmp_path: Path) -> 
 
     rows, out = some_rows(tmp_path, 4), tmp_path / "out"
     async with served(answer) as server:
-        plan = Plan(retry=RetryPolicy(attempts=2, first_wait=0.0), stop_after=8)
+        once = RetryPolicy(attempts=2, first_wait=0.0)
+        plan = Plan(retry=once, stop_after=8, patience=0)
         report = await batch.run(rows, out, server.site(), plan)
     assert (report.failed, report.left) == (0, 4)
     assert "HTTP 500" in report.stopped
+
+
+async def test_the_last_rows_are_waited_with_where_the_site_is_down(tmp_path: Path) -> None:
+    """No other row is left to probe it with: they are probes themselves."""
+
+    async def answer(path: str, body: dict[str, Any]) -> web.Response:
+        return error(500) if len(server.bodies) <= 6 else await repeat(path, body)
+
+    rows, out = some_rows(tmp_path, 4), tmp_path / "out"
+    async with served(answer) as server:
+        plan = Plan(retry=RetryPolicy(attempts=1), stop_after=3)
+        report = await batch.run(rows, out, server.site(), plan)
+    assert (report.done, report.failed, report.left) == (4, 0, 0)
+
+
+async def test_a_site_that_hangs_costs_no_row(tmp_path: Path) -> None:
+    """It takes requests and answers none: `row_timeout` is the clock that runs out."""
+
+    async def answer(path: str, body: dict[str, Any]) -> web.Response:
+        if 3 <= len(server.bodies) <= 8:
+            await asyncio.Event().wait()
+        return await repeat(path, body)
+
+    rows, out = some_rows(tmp_path, 12), tmp_path / "out"
+    async with served(answer) as server:
+        plan = Plan(concurrency=2, row_timeout=0.2, stop_after=4, patience=0)
+        report = await batch.run(rows, out, server.site(), plan)
+        assert (report.done, report.failed, report.left) == (2, 0, 10)
+        assert report.stopped.startswith("the site does not answer: total timeout")
+        report = await batch.run(rows, out, server.site())
+    assert (report.done, report.failed, report.left) == (10, 0, 0)
+
+
+# -- rows that all fail alike ----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("code", ["model_not_found", "no_such_thing", None])
+async def test_a_site_that_fails_every_row_for_one_reason_stops_the_run(
+    tmp_path: Path, code: str | None
+) -> None:
+    async def answer(path: str, body: dict[str, Any]) -> web.Response:
+        del path, body
+        told = f"no model (request {len(server.bodies):032x})"
+        problem = {"message": told, "code": code, "type": "invalid_request_error"}
+        return web.json_response({"error": problem}, status=404)
+
+    rows, out = some_rows(tmp_path, 100), tmp_path / "out"
+    async with served(answer) as server:
+        report = await batch.run(rows, out, server.site(), Plan(concurrency=8))
+        assert len(server.bodies) <= 20 + 8
+        assert (report.done, report.failed, report.left) == (0, 0, 100)
+        assert report.stopped.startswith("the site has answered no row, and failed each for the ")
+        assert "no model" in report.stopped
+        server.answer = repeat
+        report = await batch.run(rows, out, server.site())
+    assert (report.done, report.failed, report.left) == (100, 0, 0)
+
+
+@pytest.mark.parametrize("reason", ["another", "none, but an answer"])
+async def test_rows_that_fail_for_themselves_are_failures(tmp_path: Path, reason: str) -> None:
+    async def answer(path: str, body: dict[str, Any]) -> web.Response:
+        if len(server.bodies) == 15 and reason != "another":
+            return await repeat(path, body)
+        return error(400 if len(server.bodies) == 15 else 404)
+
+    rows, out = some_rows(tmp_path, 60), tmp_path / "out"
+    async with served(answer) as server:
+        report = await batch.run(rows, out, server.site(), Plan(concurrency=4))
+    assert report.left == 0
+    assert report.failed == len(failures(out)) == 60 - report.done
+    assert report.stopped == ""
+
+
+async def test_too_few_rows_that_fail_alike_are_failures(tmp_path: Path) -> None:
+    async def answer(path: str, body: dict[str, Any]) -> web.Response:
+        del path, body
+        return error(404)
+
+    rows, out = some_rows(tmp_path, 19), tmp_path / "out"
+    async with served(answer) as server:
+        report = await batch.run(rows, out, server.site())
+    assert (report.failed, report.left, report.stopped) == (19, 0, "")
+
+
+async def test_a_run_with_answers_has_failures_however_many(tmp_path: Path) -> None:
+    """Those that failed last time, and only they, fail once more."""
+
+    async def answer(path: str, body: dict[str, Any]) -> web.Response:
+        number = int(body["messages"][0]["content"])
+        return await repeat(path, body) if number < 3 else error(404)
+
+    rows, out = some_rows(tmp_path, 40), tmp_path / "out"
+    async with served(answer) as server:
+        for _ in range(2):
+            report = await batch.run(rows, out, server.site(), retry_failed=True)
+            assert (report.failed, report.left, report.stopped) == (37, 0, "")
 
 
 # -- ends before the end ---------------------------------------------------------------------------

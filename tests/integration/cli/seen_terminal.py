@@ -89,6 +89,10 @@ class SeenTerminal:
         return code
 
     @property
+    def echoes(self) -> bool:
+        return bool(termios.tcgetattr(self._descriptor)[3] & termios.ECHO)
+
+    @property
     def lines(self) -> list[str]:
         columns = range(self._screen.columns)
         above = ["".join(row[at].data for at in columns) for row in self._screen.history.top]
@@ -114,13 +118,21 @@ class SeenTerminal:
 
 @asynccontextmanager
 async def on_terminal(
-    *arguments: str, columns: int = 80, lines: int = 24, **environment: str
+    *arguments: str,
+    columns: int = 80,
+    lines: int = 24,
+    by: tuple[str, ...] = (),
+    **environment: str,
 ) -> AsyncIterator[SeenTerminal]:
-    """Start the command line with all three streams on a terminal that it controls."""
+    """Start the command line with all three streams on a terminal that it controls.
+
+    `by`: a program, and its arguments, that starts it.
+    """
     ours, theirs = os.openpty()
     _set_size(ours, columns, lines)
     left = {name: each for name, each in _ENVIRONMENT.items() if name not in ("LINES", "NO_COLOR")}
     process = await asyncio.create_subprocess_exec(
+        *by,
         sys.executable,
         "-m",
         "tailrace",

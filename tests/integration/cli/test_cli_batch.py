@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
+import re
 import signal
 import sys
 from typing import TYPE_CHECKING, Any
@@ -97,6 +99,41 @@ async def test_a_site_that_is_waited_for_is_told_once_and_once_again(
         waits = [bool(each["waiting"]) for each in reports]
         assert (waits[0], waits[-1], sorted(waits, reverse=True)) == (True, False, waits)
     assert len(answers(out)) == 20
+
+
+@pytest.mark.parametrize("more", [(), ("--json",)])
+async def test_a_long_retry_after_is_told_once(tmp_path: Path, more: tuple[str, ...]) -> None:
+    async def answer(path: str, body: dict[str, Any]) -> web.Response:
+        del path, body
+        return web.json_response({}, status=429, headers={"Retry-After": "250"})
+
+    rows, out = some_rows(tmp_path, 20), tmp_path / "out"
+    async with served(answer) as server:
+        process = await start(*arguments(rows, out, server, "--concurrency", "2", *more))
+        assert process.stderr is not None
+        seen = [await process.stderr.readline() for _ in range(2)]
+        assert re.fullmatch(
+            rb"the site wants no request for 2[45]\d s: all rows wait\n", seen[1]
+        ), seen
+        process.send_signal(signal.SIGINT)
+        ended = await finish(process)
+    assert ended.code == 130
+    assert "site" not in ended.stderr
+    for line in ended.stdout.splitlines() if more else ():
+        report = json.loads(line)
+        assert (report["waiting"], report["left"]) == ("", 20)
+    assert (answers(out), failures(out)) == ({}, {})
+
+
+async def test_a_path_that_is_wrong_ends_the_run_naming_the_reason(tmp_path: Path) -> None:
+    rows, out = some_rows(tmp_path, 50), tmp_path / "out"
+    async with served() as server:
+        server.url = server.url.replace("/v1", "/v2")
+        ended = await run(*arguments(rows, out, server))
+    assert ended.code == 4
+    assert "50 left" in ended.stdout
+    assert "404" in ended.stderr
+    assert (answers(out), failures(out)) == ({}, {})
 
 
 async def test_a_run_without_any_model_is_refused_naming_the_option(tmp_path: Path) -> None:
@@ -203,6 +240,33 @@ async def test_a_site_that_is_waited_for_is_told_above_the_bar(tmp_path: Path) -
     assert shown.count("the site does not answer: ") == 1
     assert shown.count("the site answers again\n") == 1
     assert "10 done in" in shown
+
+
+async def test_a_table_that_cannot_be_is_refused_before_ray_is_begun(tmp_path: Path) -> None:
+    rows = some_rows(tmp_path, 2)
+    async with served() as server:
+        for table, words in (("table.xml", "ends in none of"), (rows, "is the input")):
+            more = ("--engine", "ray", "--text", str(tmp_path / table))
+            ended = await run(*arguments(rows, tmp_path / "out", server, *more))
+            assert (ended.code, ended.stdout) == (2, "")
+            assert words in ended.stderr
+        from_stdin = (*arguments(rows, tmp_path / "out", server)[2:], "--engine", "ray")
+        ended = await run("batch", "-", *from_stdin)
+        assert ended.code == 2
+        assert "not from stdin" in ended.stderr
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="names of files are bytes there alone")
+async def test_names_of_files_that_are_no_text(tmp_path: Path) -> None:
+    rows, out = tmp_path / os.fsdecode(b"in\xff.jsonl"), tmp_path / os.fsdecode(b"out\xff")
+    some_rows(tmp_path, 3).rename(rows)
+    async with served() as server:
+        ended = await run(*arguments(rows, out, server))
+        assert (ended.code, "3 done in" in ended.stdout) == (0, True), ended.stderr
+        ended = await run(*arguments(rows, out, server, "--json"))
+    report = json.loads(ended.stdout)
+    assert (report["input"], report["skipped"]) == (f"{tmp_path}/in\ufffd.jsonl", 3)
 
 
 async def test_stdin_is_an_input(tmp_path: Path) -> None:
@@ -329,9 +393,12 @@ async def test_a_full_disk_ends_the_run_and_the_same_command_goes_on(tmp_path: P
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
         )
-        _, errors = await process.communicate()
+        shown, errors = await process.communicate()
         assert process.returncode == 2, errors.decode()
         assert b"Traceback" not in errors
+        assert re.search(
+            rb"^rows      \d+ done in .*, 0 failed, 0 done before, \d+ left$", shown, re.MULTILINE
+        )
         assert b"part-00000-of-00001.jsonl cannot be written" in errors
         kept = answers(out)
         assert 10 < len(kept) < 100

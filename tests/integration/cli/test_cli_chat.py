@@ -371,7 +371,9 @@ async def test_a_request_is_sent_again_as_often_as_retry_says() -> None:
         (["-o", "environment=x"], "--option cannot give environment: use Python"),
         (["-o", "seed=7"], "the software wordpress has no option 'seed'"),
         (["-o", "timeout=soon"], "timeout must be a number"),
+        (["-o", "temperature=1", "-o", "temperature=2"], "the option temperature is given twice"),
         (["-H", "X-Mine"], 'a header is written as "Name: value"'),
+        (["-H", "X-Mine: 1", "-H", "x-mine: 2"], "the header x-mine is given twice"),
         (["--retry", "-1"], "-1 is not in the range"),
     ],
 )

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import sys
 from subprocess import run as run_program
 from typing import TYPE_CHECKING
 
@@ -71,6 +73,54 @@ async def test_a_line_is_completed(line: str, found: list[str], tmp_path: Path) 
     end = await run_in(asked)
     assert (end.code, end.stderr) == (0, "")
     assert [each.removeprefix("plain,") for each in end.stdout.split()] == found
+
+
+BASH = """
+tailrace() { "$PYTHON" -m tailrace "$@"; }
+complete() { :; }
+source /dev/stdin <<< "$SCRIPT"
+COMP_LINE="$LINE" COMP_POINT=${#LINE}
+_tailrace_completion tailrace
+printf '%s\\n' "${COMPREPLY[@]}"
+"""
+
+
+@pytest.mark.parametrize(
+    ("line", "found"),
+    [
+        ("tailrace chat -p http://127.0.0.1:9/ --software o", ["openai", "ollama"]),
+        ("tailrace chat -p kept -m l", ["llama3:8b", "llama3:70b", "large"]),
+        ("tailrace chat -p kept -m llama3:", ["8b", "70b"]),
+        ("tailrace chat -p kept -m llama3:7", ["70b"]),
+        ("tailrace chat -p kept -m 'llama3:7", ["llama3:70b"]),  # within quotes it parts nothing
+        ("tailrace chat -p kept -m llama3:70b -", None),
+    ],
+)
+async def test_bash_gets_what_stands_behind_a_colon(
+    line: str, found: list[str] | None, tmp_path: Path
+) -> None:
+    """Bash parts words at colons, and replaces only the last part."""
+    bash = shutil.which("bash")
+    if bash is None:
+        pytest.skip("there is no bash")
+    file = tmp_path / "tailrace.toml"
+    models = 'models = ["llama3:8b", "llama3:70b", "large"]'
+    file.write_text(f'[sites.kept]\nurl = "http://127.0.0.1:9/"\nsoftware = "ollama"\n{models}\n')
+    variables = {
+        "SCRIPT": (await run("completion", "bash")).stdout,
+        "LINE": line,
+        "PYTHON": sys.executable,
+        "TAILRACE_CONFIG": str(file),
+    }
+    done = run_program(  # noqa: ASYNC221, S603 - a moment
+        [bash, "--norc", "-c", BASH],
+        capture_output=True,
+        check=False,
+        env={**os.environ, **variables},
+    )
+    shown = done.stdout.decode().split()
+    assert done.stderr == b""
+    assert shown == found if found is not None else "--system" in shown
 
 
 async def test_a_wrong_file_completes_nothing_and_says_nothing(tmp_path: Path) -> None:

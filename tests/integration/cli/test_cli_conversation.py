@@ -136,6 +136,26 @@ async def test_while_a_site_is_silent_there_is_a_sign_of_life(tmp_path: Path) ->
     assert "waiting" not in seen
 
 
+async def test_what_is_pasted_during_an_answer_is_one_question(tmp_path: Path) -> None:
+    async with written_site() as site, talk(site, tmp_path) as terminal:
+        terminal.type(f"go{ENTER}")
+        await terminal.until("waiting")
+        *_, told = re.findall(rb"\x1b\[\?2004[hl]", terminal.got)
+        assert told == b"\x1b[?2004h"  # the terminal says what is pasted
+        # The mark is parted by how much is read at once, and an Escape comes alone.
+        for keys in ("x" * 1021 + "\x1b[200~one\rtwo\x1b[201~", "\x1b"):
+            terminal.type(keys)
+            for _ in range(2):  # turns of the sign of life: what was typed has been read
+                before = len(terminal.got)
+                await terminal.until(lambda _: len(terminal.got) > before)  # noqa: B023 - here alone
+        site.write("yes", None)
+        await terminal.until("\nyes\n")
+        site.write("and that", None)
+        terminal.type(f"!{ENTER}")
+        await terminal.until("\nand that\n")
+    assert turns(site.asked[1])[-1] == ("user", "x" * 1021 + "one\ntwo!")
+
+
 async def test_ctrl_c_before_the_first_byte_and_what_was_typed_meanwhile(tmp_path: Path) -> None:
     async with written_site() as site, talk(site, tmp_path) as terminal:
         terminal.type(f"go{ENTER}")
@@ -175,6 +195,76 @@ async def test_a_failed_turn_does_not_count_and_can_be_asked_again(tmp_path: Pat
         await terminal.until("\nYes.\n")
     once = [("user", "one"), ("assistant", "first"), ("user", "can I?")]
     assert [turns(each) for each in site.asked[1:]] == [once] * 4
+
+
+async def test_a_turn_that_is_asked_again_twice_takes_one_place(tmp_path: Path) -> None:
+    """The answer stays until there is another; no try is sent what an earlier one has asked."""
+    async with written_site() as site, talk(site, tmp_path) as terminal:
+        site.write("first", None)
+        terminal.type(f"one{ENTER}")
+        await terminal.prompted(2)
+        site.write(OSError)
+        terminal.type(f"/retry{ENTER}")
+        await terminal.until("the turn does not count")
+        await terminal.prompted(4)
+        terminal.type(f"/retry{ENTER}")
+        await terminal.until("waiting")
+        terminal.type(CTRL_C)
+        await terminal.until("\nstopped\n")
+        await terminal.prompted(6)
+        terminal.type(f"/system Be brief.{ENTER}")
+        await terminal.until("is set")
+        await terminal.prompted(7)
+        site.write("second", None)
+        terminal.type(f"/retry{ENTER}")
+        await terminal.until("\nsecond\n")
+        await terminal.prompted(9)
+        site.write("third", None)
+        terminal.type(f"two{ENTER}")
+        await terminal.until("\nthird\n")
+    assert [turns(each) for each in site.asked[:3]] == [[("user", "one")]] * 3
+    asked = [("system", "Be brief."), ("user", "one")]
+    assert turns(site.asked[3]) == asked
+    assert turns(site.asked[4]) == [*asked, ("assistant", "second"), ("user", "two")]
+
+
+async def test_what_a_command_does_not_take_is_named_and_not_dropped(tmp_path: Path) -> None:
+    async with written_site() as site, talk(site, tmp_path) as terminal:
+        for number, name in enumerate(("help", "retry", "new", "quit"), 2):
+            terminal.type(f"/{name} me{ENTER}")
+            await terminal.until(f"/{name} takes nothing behind it")
+            await terminal.prompted(number)
+        terminal.type(f"/system Be brief,{ALT_ENTER}and  kind.{ENTER}")
+        await terminal.until("the system message is set")
+        await terminal.prompted(6)
+        site.write("ok", None)
+        # What is pasted has lines, a tab, and an escape that must not reach the terminal raw.
+        terminal.type(f"\x1b[200~    if x:\r\n\ty = '\x1b]0;title\x07'\x1b[201~{ENTER}")
+        await terminal.until("\nok\n")
+        await terminal.prompted(7)
+        terminal.type(f"/retry{ENTER}")
+        await terminal.until("title\\u0007")
+        assert b"\x1b]0;title" not in terminal.got
+        site.write("ok", None)
+        await terminal.prompted(9)
+    assert turns(site.asked[0]) == [
+        ("system", "Be brief,\nand  kind."),
+        ("user", "    if x:\n\ty = '\x1b]0;title\x07'"),
+    ]
+
+
+async def test_a_system_message_from_a_file_does_not_order_the_terminal(tmp_path: Path) -> None:
+    async with written_site() as site, talk(site, tmp_path, "-s", "\x1b]0;t\x07a") as terminal:
+        terminal.type(f"/system{ENTER}")
+        await terminal.until("\\u001b]0;t\\u0007a")
+        assert b"\x1b]0;t" not in terminal.got
+
+
+async def test_a_files_name_with_spaces_is_completed(tmp_path: Path) -> None:
+    (tmp_path / "my long talk.md").touch()
+    async with written_site() as site, talk(site, tmp_path, columns=400) as terminal:
+        terminal.type(f"/save {tmp_path}/my lo\t")
+        await terminal.until(f"/save {tmp_path}/my long talk.md")
 
 
 async def test_commands(tmp_path: Path, replica: Replica) -> None:
@@ -357,6 +447,26 @@ async def test_a_broken_state_is_told_and_harms_no_conversation(tmp_path: Path) 
             seen = await terminal.prompted(3)
         assert seen.count("the conversation is not kept: ") == 1
         assert seen.count("questions are not kept: ") == 1
+
+
+async def test_who_goes_on_elsewhere_is_sent_what_is_meant_for_there(tmp_path: Path) -> None:
+    state = {"XDG_STATE_HOME": str(tmp_path)}
+    async with written_site() as site, written_site() as other:
+        async with talk(site, tmp_path) as terminal:
+            site.write("Hi Zed", None)
+            terminal.type(f"I am Zed{ENTER}")
+            await terminal.prompted(2)
+        end = await run_in(state, "chat", "-c", "--software", "ollama", "x")
+        assert (end.code, end.stdout) == (2, "")
+        assert "the conversation is one with openai: give the URL, too" in end.stderr
+        elsewhere = ("--url", other.url, "--software", "openai")
+        end = await run_in(state, "chat", "-c", *elsewhere, "x")
+        assert end.code == 2  # the model was one of the other site's
+        assert other.asked == []
+        other.write("Zed", None)
+        end = await run_in(state, "chat", "-c", *elsewhere, "-m", "n", "Who am I?")
+        assert (end.code, end.stdout) == (0, "Zed\n")
+        assert other.asked[0]["model"] == "n"
 
 
 async def test_without_a_kept_conversation_it_is_2(tmp_path: Path) -> None:

@@ -97,6 +97,17 @@ async def test_a_webhook_gets_each_change_once_and_its_failures_stop_nothing() -
     assert end.stderr.count("connection refused") == 2
 
 
+async def test_what_changed_while_a_webhook_was_down_is_sent_in_its_order() -> None:
+    async with changing_site(200, 503, 200, 503, 200) as url, hooked(500, 500, 204) as (hook, got):
+        end = await run(*guarding(url, "--count", "5", "--webhook", hook, "--json"))
+    changes = [json.loads(line) for line in end.stdout.splitlines()]
+    assert [each["is"] for each in changes] == ["ok", "post", "ok", "post", "ok"]
+    assert got == [changes[1], changes[1], *changes[1:]]
+    async with changing_site(200, 503, 200) as url, hooked(500) as (hook, got):
+        end = await run(*guarding(url, "--count", "3", "--webhook", hook))
+    assert "tailrace: 2 changes were not sent to the webhook\n" in end.stderr
+
+
 async def test_figures_are_served_while_it_is_on_guard() -> None:
     async with changing_site(503) as url:
         process = await start(*guarding(url, "--metrics", "0"))

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import shutil
+import signal
 from typing import TYPE_CHECKING
 
 import pytest
@@ -112,6 +114,29 @@ async def test_while_an_answer_comes_keys_are_not_echoed() -> None:
         assert terminal.text == "One two"
 
 
+async def test_sigterm_in_an_answer_leaves_the_terminal_as_it_was() -> None:
+    async with written_site() as site, on_terminal(*asking(site)) as terminal:
+        site.write("One")
+        await terminal.until("One")
+        assert not terminal.echoes
+        terminal.process.terminate()
+        assert await terminal.end() == -signal.SIGTERM
+        assert terminal.echoes
+
+
+async def test_in_the_background_of_a_terminal_an_answer_comes() -> None:
+    """A process that changes a terminal that is not its own is stopped."""
+    bash = shutil.which("bash")
+    if bash is None:
+        pytest.skip("there is no bash")
+    async with written_site() as site:
+        site.write("One two", None)
+        background = (bash, "-mc", '"$@" & wait "$!"', bash)
+        async with on_terminal(*asking(site), by=background) as terminal:
+            await terminal.until("One two")
+            assert await terminal.end() == 0
+
+
 async def test_a_terminal_with_room_for_little() -> None:
     async with written_site() as site:
         site.write(
@@ -126,3 +151,36 @@ async def test_a_terminal_with_room_for_little() -> None:
             assert await terminal.end() == 0
     assert "127.0…> hi" in seen
     assert "Some bold\nwords,\n漢字漢字漢\n字, and a\n\nlong    │ b\nhead    │\n" in seen
+
+
+async def test_lines_that_end_in_cr_lf_are_lines_when_plain_too() -> None:
+    async with written_site() as site:
+        site.write("one\r", "\ntwo\r\n", "a\rb\r", None)
+        async with on_terminal(*asking(site, "--plain")) as terminal:
+            assert await terminal.end() == 0
+            assert terminal.text == "one\ntwo\na\\u000db\\u000d"
+
+
+async def test_an_encoding_that_lacks_letters_is_drawn_on_no_more_than_a_pipe_is() -> None:
+    """Where an escape stands for a letter, no line is as wide as it was measured."""
+    lines = "".join(f"| ü{number} | 漢字 |\n" for number in range(9))
+    text = f"| ü | b |\n|--|--|\n{lines}"
+    async with written_site() as site:
+        site.write(*text.splitlines(keepends=True), None)
+        async with on_terminal(
+            *asking(site), columns=20, PYTHONIOENCODING="latin-1", PYTHONUTF8="0"
+        ) as terminal:
+            assert await terminal.end() == 0
+    shown = terminal.got.decode("latin-1").replace("\r\n", "\n")
+    assert shown == text.replace("漢字", "\\u6f22\\u5b57")
+
+
+async def test_a_sign_of_life_has_one_line_when_plain_too() -> None:
+    async with (
+        written_site() as site,
+        on_terminal(*asking(site, "--plain"), columns=12) as terminal,
+    ):
+        await terminal.until("waiting")
+        site.write("ok", None)
+        assert await terminal.end() == 0
+    assert terminal.text == "ok"

@@ -87,8 +87,10 @@ class Reader:
     def follow(self, blocks: Iterable[Block]) -> None:
         """Do what each block says, and compare what it shows with what is seen."""
         printed: str | None = None
+        left_out = False  # whether the last block was, whose output is shown next
         for block in blocks:
-            if block.reason is not None:
+            was_left_out, left_out = left_out, block.reason is not None
+            if left_out or (was_left_out and block.language == "text"):
                 printed = None
             elif block.file is not None:
                 self._save(block, block.file)

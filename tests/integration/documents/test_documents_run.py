@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+ELSEWHERE = "a test among those of other people's clients runs it"
 # What is not run, each with its reason in the page: a block more is a line more here.
 NOT_RUN = [
     ("README.md", "compiles the core and asks a package index"),
@@ -29,8 +30,11 @@ NOT_RUN = [
         "a file of the repository; tests/integration/gateway compares what it prints",
     ),
     *[("docs/how-to/batch.md", "needs Ray, which is not in every environment")] * 3,
+    *[("docs/how-to/evaluate.md", f"needs Inspect, which is installed apart; {ELSEWHERE}")] * 2,
     ("docs/how-to/load-test.md", "needs Locust, which replaces Python's threads and sockets"),
     ("docs/how-to/nginx.md", "needs a machine with a public name"),
+    *[("docs/http-apis.md", f"needs the package anthropic; {ELSEWHERE}")] * 2,
+    ("docs/http-apis.md", f"needs the package google-genai; {ELSEWHERE}"),
     ("docs/installing.md", "compiles the core and asks a package index"),
     ("docs/rust.md", "compiles the core; the crate's own tests build these examples"),
     ("docs/terminal.md", "typed on a terminal by a test of its own"),
@@ -63,6 +67,7 @@ def own_sites(replica: Replica) -> dict[str, str]:
         "https://gemini.my.example": replica.url("geminiprochat"),
         "http://localhost:8000/v1": f"{replica.url('openai')}/v1",
         "https://api.anthropic.com": replica.url("anthropic"),
+        "https://generativelanguage.googleapis.com": replica.url("gemini"),
         "http://localhost:11434": replica.url("ollama"),
         "https://llm.example": replica.url("ollama"),
     }
@@ -81,6 +86,12 @@ def test_a_page_does_what_it_says(page: Path, replica: Replica, tmp_path: Path) 
     (tmp_path / "tests" / "vectors").symlink_to(ROOT / "tests" / "vectors")
     with Reader(tmp_path, own_sites(replica), ports(replica)) as reader:
         reader.follow(blocks_of(page))
+
+
+def test_what_stands_for_a_server_of_ones_own_is_where_the_pages_say(replica: Replica) -> None:
+    number = [site.name for site in replica.sites].index("openai")
+    named = [re.findall(r"127\.0\.0\.1:(88\d\d)/v1`", page.read_text("utf-8")) for page in PAGES]
+    assert {port for ports in named for port in ports} == {str(REPLICA_PORT + number)}
 
 
 def test_what_is_not_run_is_listed() -> None:

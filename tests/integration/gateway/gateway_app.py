@@ -79,6 +79,7 @@ def replicas_sites(replica: Replica) -> list[type[ChatProvider]]:
         made("shop", WordPressChatProvider, replica.page("ai-power", "stream")),
         made("whole", WordPressChatProvider, replica.page("ai-power", "json")),
         made("kit", WordPressChatProvider, replica.page("aipkit", "inline")),
+        made("engine", WordPressChatProvider, replica.url("ai-engine")),
         made("gem", GeminiProChatProvider, replica.url("geminiprochat")),
         made("demo", ChatgptDemoProvider, replica.url("chatgpt-demo")),
         made(

@@ -22,7 +22,10 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
 
 KEY = "sk-tailrace-0123456789abcdef"
-MODELS = ["shop/default", "kit/default", "gem/default", "open/mini", "any/gpt-4o"]
+MODELS = [
+    *["shop/default", "kit/default", "engine/default", "gem/default", "open/mini"],
+    "any/gpt-4o",
+]
 HELLO: list[Any] = [{"role": "user", "content": "Hello"}]
 
 

@@ -36,6 +36,7 @@ MODELS = [
     "shop/default",
     "whole/default",
     "kit/default",
+    "engine/default",
     "gem/default",
     "demo/default",
     "open/mini",
@@ -95,7 +96,7 @@ async def test_a_whole_answer_is_as_openai_sends_it(gateway: RunningGateway, mod
     assert (choice["index"], choice["finish_reason"], choice["logprobs"]) == (0, "stop", None)
     usage = body["usage"]
     assert usage["total_tokens"] == usage["prompt_tokens"] + usage["completion_tokens"]
-    assert body["usage_estimated"] is not model.startswith(("open/", "any/"))
+    assert body["usage_estimated"] is not model.startswith(("open/", "any/", "engine/"))
 
 
 # -- usage -----------------------------------------------------------------------------------------

@@ -67,7 +67,9 @@ async def client(
 
 @pytest.mark.parametrize("how", ["close", "abort"])
 @pytest.mark.parametrize("stream", [True, False])
-@pytest.mark.parametrize("model", ["open/mini", "shop/default", "kit/default", "gem/default"])
+@pytest.mark.parametrize(
+    "model", ["open/mini", "shop/default", "kit/default", "engine/default", "gem/default"]
+)
 async def test_a_client_that_leaves_closes_the_sites_connection(
     gateway: RunningGateway, replica: Replica, model: str, how: str, *, stream: bool
 ) -> None:

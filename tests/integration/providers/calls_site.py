@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import socket
 import stat
@@ -211,6 +212,30 @@ def delta(text: str) -> bytes:
 
 
 DONE = b"data: [DONE]\n\n"
+
+# -- AI Engine -------------------------------------------------------------------------------------
+
+START = "/wp-json/mwai/v1/start_session"
+SUBMIT = "/wp-json/mwai-ui/v1/chats/submit"
+SESSION = json.dumps({"success": True, "sessionId": "5e5510", "restNonce": NONCE}).encode()
+
+
+def engine(nonce: str | None = NONCE) -> str:
+    """The element of AI Engine's bot; without a nonce it is given when it is asked for."""
+    system = {"botId": "default", "restUrl": "/wp-json", "restNonce": nonce, "sessionId": "N/A"}
+    shown = json.dumps(system).replace('"', "&quot;")
+    return f"<div class='mwai-chatbot-container' data-params='{{}}' data-system='{shown}'></div>\n"
+
+
+def live(text: str) -> bytes:
+    """One frame of a bot of AI Engine."""
+    return b"data: " + json.dumps({"type": "live", "data": text}).encode() + b"\n\n"
+
+
+def end_of(text: str) -> bytes:
+    """The last frame of a bot of AI Engine."""
+    whole = json.dumps({"success": True, "reply": text})
+    return b"data: " + json.dumps({"type": "end", "data": whole}).encode() + b"\n\n"
 
 
 def bot(

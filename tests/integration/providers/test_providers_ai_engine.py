@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+from collections import Counter
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -12,13 +13,13 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
-from tailrace import RetryPolicy, Site, WordPressChatProvider, errors
+from tailrace import RetryPolicy, Site, WordPressChatProvider, doctor, errors
 from tailrace._calls.token_cache import TokenCache
 from tailrace.providers import RetryProvider
 from tailrace.replica import Replica
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable
+    from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 
     from tailrace.replica import ServedExchange
 
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 NEW = ("ai-engine", "ai-engine-3.0.1", "ai-engine-2.8.0")
 """The versions that give a nonce when they are asked."""
 
+LIMIT = errors.LimitExceeded
 ERAS = (*NEW, "ai-engine-2.0.9", "ai-engine-1.9.99")
 SESSION = "/wp-json/mwai/v1/start_session"
 SUBMIT = "/wp-json/mwai-ui/v1/chats/submit"
@@ -131,7 +133,7 @@ async def test_every_page(era: str, page: str, replica: Replica) -> None:
 
 AFTER_EXPIRY = {
     **{era: ["submit 403", "session 200", "submit 200"] for era in NEW},
-    "ai-engine-2.0.9": ["submit 403", "session 404", "page 200", "submit 200"],
+    "ai-engine-2.0.9": ["submit 403", "page 200", "submit 200"],
     "ai-engine-1.9.99": ["submit 200"],
 }
 
@@ -169,16 +171,13 @@ async def test_a_cached_page_of_an_older_version_is_told_of(replica: Replica) ->
     replica.fault("ai-engine-2.0.9", "cached-page")
     with pytest.raises(errors.NonceRefusedError, match="a page cache serves an expired page"):
         await site_of(replica, "ai-engine-2.0.9").ask("hello")
-    assert asked(replica) == ["page 200", "submit 403", "session 404", "page 200"]
+    assert asked(replica) == ["page 200", "submit 403", "page 200", "session 404"]
 
 
 async def test_a_cached_page_that_gives_way_is_asked_for_once_more(replica: Replica) -> None:
     replica.fault("ai-engine-2.0.9", "stale-nonce")
     assert await site_of(replica, "ai-engine-2.0.9").ask("hello")
-    assert asked(replica) == [
-        *["page 200", "submit 403", "session 404"],
-        *["page 200", "submit 200"],
-    ]
+    assert asked(replica) == ["page 200", "submit 403", "page 200", "submit 200"]
 
 
 @pytest.mark.parametrize("era", NEW)
@@ -187,6 +186,10 @@ async def test_a_nonce_that_is_refused_at_once_is_told_of(era: str, replica: Rep
     with pytest.raises(errors.NonceRefusedError, match="refused the nonce it had just given"):
         await site_of(replica, era).ask("hello")
     assert asked(replica).count("submit 403") <= 2
+
+
+FORBIDDEN = {"code": "rest_forbidden", "message": "no", "data": {"status": 401}}
+NO_ROUTE = {"code": "rest_no_route", "message": "no", "data": {"status": 404}}
 
 
 # -- a site of our own -----------------------------------------------------------------------------
@@ -222,13 +225,15 @@ async def served(
     before: str = "",
     behind: str = "",
     system: dict[str, Any] | None = None,
+    index: Handler | None = None,
+    nonces: Iterator[str] | None = None,
 ) -> AsyncIterator[str]:
     async def page(request: web.Request) -> web.Response:
         given = {
             "botId": "default",
             "customId": None,
             "sessionId": None,
-            "restNonce": None,
+            "restNonce": None if nonces is None else next(nonces),
             "contextId": 5,
             "restUrl": f"http://{request.host}/wp-json",
             "stream": True,
@@ -246,6 +251,7 @@ async def served(
     app.router.add_post(SESSION, session or start)
     app.router.add_post(SUBMIT, submit)
     app.router.add_post("/wp-admin/admin-ajax.php", submit)
+    app.router.add_post("/index.php", index or submit)
     async with TestServer(app) as server:
         yield str(server.make_url("/help/"))
 
@@ -282,6 +288,63 @@ async def test_a_nonce_is_no_nonce_that_is_none() -> None:
     assert nonces == ["nonce1", "nonce1"]
 
 
+async def test_a_cached_page_of_a_site_that_was_brought_up_to_date() -> None:
+    """The page's nonce is of an older version: the site itself gives one."""
+    nonces: list[str | None] = []
+
+    async def submit(request: web.Request) -> web.Response:
+        nonces.append(request.headers.get("X-WP-Nonce"))
+        if nonces[-1] == "nonce1":
+            return stream(whole())
+        body = {"code": "rest_cookie_invalid_nonce", "message": "no", "data": {"status": 403}}
+        return web.json_response(body, status=403)
+
+    async with served(submit, system={"restNonce": "ofthepage1"}) as url:
+        assert await Site(url, software="ai-engine", token_cache=TokenCache()).ask("a") == "Hi"
+    assert nonces == ["ofthepage1", "nonce1"]
+
+
+async def test_a_session_that_is_refused_does_not_hide_a_stale_page() -> None:
+    async def submit(_request: web.Request) -> web.Response:
+        body = {"code": "rest_cookie_invalid_nonce", "message": "no", "data": {"status": 403}}
+        return web.json_response(body, status=403)
+
+    async def start(_request: web.Request) -> web.Response:
+        return web.Response(text="<h1>Not Found</h1>", status=404, content_type="text/html")
+
+    async with served(submit, start, system={"restNonce": "ofthepage1"}) as url:
+        with pytest.raises(errors.NonceRefusedError, match="a page cache serves an expired page"):
+            await Site(url, software="ai-engine", token_cache=TokenCache()).ask("a")
+
+
+async def test_a_nonce_of_a_login_is_read_from_its_page_again() -> None:
+    """Of a visitor who is logged in it stands in the page; ``start_session`` gives a guest's."""
+    pages = iter(["login1", "login2"])
+    nonces: list[str | None] = []
+
+    async def submit(request: web.Request) -> web.Response:
+        nonces.append(request.headers.get("X-WP-Nonce"))
+        if nonces[-1] == "login2":
+            return stream(whole())
+        body = {"code": "rest_cookie_invalid_nonce", "message": "no", "data": {"status": 403}}
+        return web.json_response(body, status=403)
+
+    async with served(submit, nonces=pages) as url:
+        site = Site(url, software="ai-engine", cookies={"l": "1"}, token_cache=TokenCache())
+        assert await site.ask("a") == "Hi"
+    assert nonces == ["login1", "login2"]
+
+
+async def test_many_callers_ask_for_one_session(replica: Replica) -> None:
+    site = site_of(replica, "ai-engine")
+    assert len(set(await asyncio.gather(*(site.ask("hi") for _ in range(20))))) == 1
+    assert asked(replica) == ["page 200", "session 200", *["submit 200"] * 20]
+    replica.expire_nonces("ai-engine")
+    assert len(set(await asyncio.gather(*(site.ask("hi") for _ in range(20))))) == 1
+    counts = Counter(asked(replica))
+    assert (counts["page 200"], counts["session 200"], counts["submit 200"]) == (1, 2, 40)
+
+
 async def test_a_site_that_gives_no_nonce_is_asked_without_one() -> None:
     async def session(_request: web.Request) -> web.Response:
         return web.json_response({"success": True, "sessionId": "N/A", "restNonce": None})
@@ -292,6 +355,81 @@ async def test_a_site_that_gives_no_nonce_is_asked_without_one() -> None:
 
     async with served(submit, session) as url:
         assert await Site(url, software="ai-engine", token_cache=TokenCache()).ask("a") == "Hi"
+
+
+@pytest.mark.parametrize("software", ["ai-engine", "wordpress"])
+@pytest.mark.parametrize(
+    ("session", "status"),
+    [(NO_ROUTE, 404), ({"success": True, "sessionId": "N/A", "restNonce": None}, 200)],
+)
+async def test_a_site_that_wants_a_nonce_and_gives_none_refuses_none(
+    session: dict[str, Any], status: int, software: Any
+) -> None:
+    """2.0.0 answers no visitor: neither a page cache is to blame, nor a nonce."""
+    posts = 0
+
+    async def submit(_request: web.Request) -> web.Response:
+        nonlocal posts
+        posts += 1
+        return web.json_response(FORBIDDEN, status=401)
+
+    async def start(_request: web.Request) -> web.Response:
+        return web.json_response(session, status=status)
+
+    async with served(submit, start) as url:
+        with pytest.raises(errors.MissingAuthError) as raised:
+            await Site(url, software=software, token_cache=TokenCache()).ask("a")
+        assert posts == 1
+        found = await doctor(url, software=software, keep=False)
+    assert "wants a nonce of its visitors, and gives them none" in str(raised.value)
+    assert raised.value.code == "rest_forbidden"
+    assert found.failed is not None
+    assert found.failed.name == "post"
+    assert "a version that answers no visitor (2.0.0)" in (found.failed.advice or "")
+
+
+async def test_a_rest_api_that_is_not_there() -> None:
+    """The server in front of WordPress knows no such address, and says so as a page."""
+
+    async def missing(_request: web.Request) -> web.Response:
+        page = "<html><title>404 Not Found</title><h1>Not Found</h1></html>"
+        return web.Response(text=page, status=404, content_type="text/html")
+
+    async def submit(_request: web.Request) -> web.Response:
+        return stream(whole())
+
+    for handlers, step in (((submit, missing), "nonce"), ((missing,), "post")):
+        async with served(*handlers) as url:
+            with pytest.raises(errors.ResponseStatusError) as raised:
+                await Site(url, software="ai-engine", token_cache=TokenCache()).ask("a")
+            found = await doctor(url, software="ai-engine", keep=False)
+        assert "/wp-json is no REST API of WordPress: " in str(raised.value)
+        assert raised.value.status == 404
+        assert found.failed is not None
+        assert found.failed.name == step
+        assert "must look at the permalinks" in (found.failed.advice or "")
+
+
+@pytest.mark.parametrize("route", ["", "/", "/mwai-ui/v1/chats/submit", "/mwai/v1/start_session"])
+@pytest.mark.parametrize("root", ["/wp-json", "/index.php?rest_route="])
+async def test_a_stated_endpoint_may_be_one_of_the_routes(root: str, route: str) -> None:
+    asked: list[str] = []
+
+    async def submit(request: web.Request) -> web.Response:
+        asked.append(request.path_qs)
+        return stream(whole())
+
+    async def any_route(request: web.Request) -> web.Response:
+        if request.query["rest_route"].endswith("/start_session"):
+            return web.json_response({"success": True, "sessionId": "s", "restNonce": "n1"})
+        return await submit(request)
+
+    elsewhere = {"restUrl": "http://other.example/wp-json"}  # the owner's word counts
+    async with served(submit, system=elsewhere, index=any_route) as url:
+        stated = url.removesuffix("/help/") + root + route
+        site = Site(url, software="ai-engine", endpoint=stated, token_cache=TokenCache())
+        assert await site.ask("a") == "Hi"
+    assert asked == [f"{root}/mwai-ui/v1/chats/submit"]
 
 
 async def test_a_message_without_a_nonce_that_needs_one_is_repeated_once() -> None:
@@ -378,6 +516,37 @@ async def test_an_element_that_does_not_tell_enough(system: dict[str, Any], says
             await Site(url, software="ai-engine", token_cache=TokenCache()).ask("a")
 
 
+@pytest.mark.parametrize("options", [{}, {"bot": "default"}, {"bot_name": "AI"}])
+@pytest.mark.parametrize("software", ["ai-engine", "wordpress"])
+async def test_a_page_that_can_show_no_bot_says_why(software: Any, options: dict[str, Any]) -> None:
+    challenge = "<title>Just a moment...</title><script>window._cf_chl_opt={}</script>"
+    for html, kind in ((challenge, errors.ChallengeError), ("<p>" * 1_500_000, LIMIT)):
+
+        async def page(_request: web.Request, html: str = html) -> web.Response:
+            return web.Response(text=html, content_type="text/html")
+
+        app = web.Application()
+        app.router.add_get("/help/", page)
+        async with TestServer(app) as server:
+            site = Site(
+                str(server.make_url("/help/")),
+                software=software,
+                token_cache=TokenCache(),
+                **options,
+            )
+            with pytest.raises(kind):
+                await site.ask("a")
+
+
+async def test_a_number_of_a_page_that_is_none_is_not_sent() -> None:
+    async def submit(request: web.Request) -> web.Response:
+        assert (await request.json())["contextId"] is None
+        return stream(whole())
+
+    async with served(submit, system={"contextId": "9" * 5000}) as url:
+        assert await Site(url, software="ai-engine", token_cache=TokenCache()).ask("a") == "Hi"
+
+
 async def test_a_page_without_such_a_bot_names_those_it_has(replica: Replica) -> None:
     site = Site(replica.page("ai-power", "stream"), software="ai-engine", token_cache=TokenCache())
     with pytest.raises(
@@ -448,6 +617,18 @@ async def test_a_conversation_sends_its_turns_under_one_name(
     assert {message["role"] for message in bodies[3]["messages"]} == {"user", "assistant"}
 
 
+async def test_cookies_and_headers_go_with_every_request(replica: Replica) -> None:
+    site = site_of(replica, "ai-engine")
+    for _ in range(2):
+        await site.ask("hi", cookies={"own": "abc", "b": "2"}, headers={"X-Own": "yes"})
+    assert asked(replica) == [*WAYS["ai-engine"], "submit 200"]
+    for each in replica.exchanges:
+        cookies = set(each.headers["Cookie"].split("; "))
+        assert cookies >= {"own=abc", "b=2"}
+        assert each.headers["X-Own"] == "yes"
+        assert (len(cookies) == 4) == (each.path == SUBMIT)  # with the session's two
+
+
 async def test_each_call_has_a_name_of_its_own(replica: Replica) -> None:
     site = site_of(replica, "ai-engine")
     await site.ask("a")
@@ -500,9 +681,20 @@ async def test_images_and_files_are_refused_by_name(content: Any, replica: Repli
     assert not list(replica.exchanges)
 
 
-async def test_a_blank_last_message_is_not_sent_alone(replica: Replica) -> None:
+def constant(text: str) -> Callable[[object], str]:
+    return lambda _turns: text
+
+
+async def test_a_message_without_text_is_not_sent(replica: Replica) -> None:
+    site = site_of(replica, "ai-engine")
+    for text in (" \n", "\0", " \0\x0b\n"):
+        with pytest.raises(errors.InvalidRequestError, match="no text"):
+            await site.ask(text)
+    for prompt in ("", " \n"):
+        with pytest.raises(errors.InvalidRequestError, match="returned no text"):
+            await site.ask("hi", make_prompt=constant(prompt))
     with pytest.raises(errors.InvalidRequestError, match="no text"):
-        await site_of(replica, "ai-engine").ask(" \n")
+        await site.ask("hi", make_prompt=constant("\0"))
     assert not submits(replica)
 
 

@@ -15,14 +15,22 @@ from calls_site import (
     AJAX,
     DONE,
     HTML,
+    JSON,
+    NONCE,
+    SESSION,
     SITES_TASK,
     SSE,
+    START,
+    SUBMIT,
     TEXT,
     Asked,
     Line,
     Site,
     bot,
     delta,
+    end_of,
+    engine,
+    live,
     open_sockets,
     page,
     sockets_to,
@@ -31,17 +39,32 @@ from calls_site import (
 from tailrace import ChatGptEs, ChatgptFree, ChatGptt, GPROChat
 from tailrace._calls.token_cache import TokenCache
 from tailrace.errors import InvalidRequestError, StreamError
+from tailrace.providers import ChatProvider
 from tailrace.transport import make_transport
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from tailrace import ChatStream
-    from tailrace.providers import ChatProvider
 
 HELLO = [{"role": "user", "content": "Hello"}]
-PROVIDERS: list[type[ChatProvider]] = [ChatGptt, ChatGptEs, GPROChat]
 PHASES = ("page head", "page body", "head", "stream")
+POSTING = ("session", "head", "stream")
+"""The phases in which something was posted."""
+
+
+class Engine(ChatProvider):
+    """A user's own class for sites with AI Engine."""
+
+    software = "ai-engine"
+
+
+PROVIDERS: list[type[ChatProvider]] = [ChatGptt, ChatGptEs, Engine, GPROChat]
+
+
+def both(nonce: str | None = NONCE) -> bytes:
+    """A page with bots of both plugins."""
+    return page(rest=engine(nonce))
 
 
 def stalling_in(phase: str) -> Callable[[Asked, Line], Any]:
@@ -55,13 +78,13 @@ def stalling_in(phase: str) -> Callable[[Asked, Line], Any]:
                 await line.begin(HTML)
                 await line.chunks([b"<html>"])
                 await line.stall()
-            await line.reply(page())
+            await line.reply(both(None if phase == "session" else NONCE))
             return
-        if phase == "head":
+        if phase == "head" or asked.path == START:
             await line.stall()
-        is_wordpress = asked.path == AJAX
-        await line.begin(SSE if is_wordpress else TEXT)
-        await line.chunks([delta("Hel") if is_wordpress else b"Hel"])
+        frames, content_type = answering(asked)
+        await line.begin(content_type)
+        await line.chunks(frames[:1])
         await line.stall()
 
     return answer
@@ -74,12 +97,14 @@ def call(provider: type[ChatProvider], url: str, **more: Any) -> ChatStream:
 
 
 def phases_of(provider: type[ChatProvider]) -> tuple[str, ...]:
+    if provider is Engine:
+        return (*PHASES, "session")
     return PHASES[2:] if provider is GPROChat else PHASES
 
 
 async def arrived(site: Site, phase: str) -> None:
     """Wait until the call is in the phase the site is silent in."""
-    await site.until(lambda: site.methods["POST" if phase in ("head", "stream") else "GET"] == 1)
+    await site.until(lambda: site.methods["POST" if phase in POSTING else "GET"] == 1)
 
 
 def check_gone(site: Site, *, shared: bool = False) -> None:
@@ -138,7 +163,7 @@ async def test_a_stream_closed_while_another_task_reads_it(
         assert stream.error is None
         check_gone(site, shared=shared)
         posted = site.methods["POST"]
-        assert posted == (phase in ("head", "stream"))
+        assert posted == (phase in POSTING)
 
 
 @pytest.mark.parametrize("shared", [False, True])
@@ -191,8 +216,11 @@ async def test_a_stream_nobody_reads_sends_nothing(provider: type[ChatProvider])
 
 @pytest.mark.parametrize("provider", PROVIDERS)
 async def test_after_its_end_a_stream_has_closed_by_itself(provider: type[ChatProvider]) -> None:
-    frames = [b"hi"] if provider is GPROChat else [delta("hi"), DONE]
-    async with Site(bot(*frames, content_type=TEXT if provider is GPROChat else SSE)) as site:
+    frames = {GPROChat: [b"hi"], Engine: [live("hi"), end_of("hi")]}.get(
+        provider, [delta("hi"), DONE]
+    )
+    content_type = TEXT if provider is GPROChat else SSE
+    async with Site(bot(*frames, content_type=content_type, pages=both)) as site:
         stream = call(provider, site.url)
         assert await stream.read() == ["hi"]
         assert await stream.read() == []
@@ -243,9 +271,7 @@ async def test_a_caller_who_leaves_the_page_to_others() -> None:
         assert sockets_to(site.port) == 0
 
 
-@pytest.mark.parametrize(
-    ("provider", "streams"), [(ChatGptt, 1000), (GPROChat, 1000), (ChatGptEs, 1000)]
-)
+@pytest.mark.parametrize(("provider", "streams"), [(each, 1000) for each in PROVIDERS])
 async def test_a_thousand_streams_left_early(provider: type[ChatProvider], streams: int) -> None:
     before = open_sockets()
     cache: TokenCache[Any] = TokenCache()
@@ -296,14 +322,17 @@ def elsewhere(
 
 
 def answering(asked: Asked) -> tuple[list[bytes], str]:
-    return (
-        ([delta("Hel"), delta("lo"), DONE], SSE) if asked.path == AJAX else ([b"Hel", b"lo"], TEXT)
-    )
+    frames = {
+        AJAX: ([delta("Hel"), delta("lo"), DONE], SSE),
+        SUBMIT: ([live("Hel"), live("lo"), end_of("Hello")], SSE),
+        START: ([SESSION], JSON),
+    }
+    return frames.get(asked.path, ([b"Hel", b"lo"], TEXT))
 
 
 async def saying_hello(asked: Asked, line: Line) -> None:
     if asked.method == "GET":
-        await line.reply(page())
+        await line.reply(both(None))
         return
     frames, content_type = answering(asked)
     await line.begin(content_type)

@@ -1,4 +1,4 @@
-"""The four providers against the replica: what each must show, and what went over the wire."""
+"""The providers against the replica: what each must show, and what went over the wire."""
 
 from __future__ import annotations
 
@@ -25,7 +25,13 @@ if TYPE_CHECKING:
     from tailrace.replica import ServedExchange
 
 WORDPRESS: list[type[WordPressChatProvider]] = [ChatGptt, ChatgptFree, ChatGptEs]
-ALL: list[type[ChatProvider]] = [*WORDPRESS, GPROChat]
+
+
+class Engine(WordPressChatProvider):
+    """A user's own class, of which the page tells that the plugin is AI Engine."""
+
+
+ALL: list[type[ChatProvider]] = [*WORDPRESS, Engine, GPROChat]
 SIGNATURES = (
     Path(__file__).parents[2] / "vectors" / "captures" / "geminiprochat" / "signature-vectors.json"
 )
@@ -50,7 +56,8 @@ async def replica() -> AsyncIterator[Replica]:
 
 
 def site_of(provider: type[ChatProvider]) -> str:
-    return "geminiprochat" if provider is GPROChat else "ai-power"
+    names = {GPROChat: "geminiprochat", Engine: "ai-engine-2.0.9"}
+    return names.get(provider, "ai-power")
 
 
 def options_of(provider: type[ChatProvider], replica: Replica) -> dict[str, Any]:
@@ -88,7 +95,7 @@ async def test_the_answer_is_the_sites(provider: type[ChatProvider], replica: Re
         text = "".join([each async for each in stream])
     assert text == await builtin_answer(Question(site_of(provider), seen))
     assert (stream.end, stream.error, stream.bad_events) == ("done", None, 0)
-    assert stream.finish_reason == (None if provider is GPROChat else "stop")
+    assert stream.finish_reason == (None if provider in (GPROChat, Engine) else "stop")
 
 
 @pytest.mark.parametrize("provider", WORDPRESS)

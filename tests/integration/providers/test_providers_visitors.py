@@ -11,7 +11,22 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, urlsplit
 
 import pytest
-from calls_site import DONE, HTML, JSON, SSE, Site, bot, delta, head, page
+from calls_site import (
+    DONE,
+    HTML,
+    JSON,
+    SESSION,
+    SSE,
+    START,
+    Site,
+    bot,
+    delta,
+    end_of,
+    engine,
+    head,
+    live,
+    page,
+)
 
 import tailrace
 from tailrace import errors, sites
@@ -210,17 +225,30 @@ async def openai_or_signed(asked: Asked, line: Line) -> None:
         await line.reply(b"Hello", "text/plain")
 
 
+async def engine_bot(asked: Asked, line: Line) -> None:
+    if asked.method == "GET":
+        await line.reply(engine(None).encode())
+    elif asked.path == START:
+        await line.reply(SESSION, JSON, headers="Set-Cookie: mwai_session_id=5e5510; path=/\r\n")
+    else:
+        assert asked.headers["cookie"] == "mwai_session_id=5e5510"
+        await line.reply(live("Hello") + end_of("Hello"), SSE)
+
+
 def site_of(software: str) -> Answer:
     return {
         "wordpress": bot(delta("Hello"), DONE),
         "aipkit": guarded("Set-Cookie: a=1; Path=/\r\n", "a", is_aipkit=True),
+        "ai-engine": engine_bot,
     }.get(software, openai_or_signed)
 
 
-@pytest.mark.parametrize("software", ["wordpress", "aipkit", "geminiprochat", "openai"])
+@pytest.mark.parametrize(
+    "software", ["wordpress", "aipkit", "ai-engine", "geminiprochat", "openai"]
+)
 async def test_a_password_in_the_url_opens_every_request(kind: Any, software: str) -> None:
     more: dict[str, Any] = {"software": "wordpress" if software == "aipkit" else software}
-    if more["software"] == "wordpress":
+    if sites.SOFTWARE[more["software"]].has_tokens:
         more["token_cache"] = cache = TokenCache[Any]()
     if software == "openai":
         more["model"] = "m"
@@ -233,7 +261,7 @@ async def test_a_password_in_the_url_opens_every_request(kind: Any, software: st
         diagnosis = await sites.doctor(chat, keep=False)
         assert diagnosis.failed is None
         assert PASSWORD not in repr(diagnosis)
-        if more["software"] == "wordpress":
+        if sites.SOFTWARE[more["software"]].has_tokens:
             shown = repr([*cache._entries.items()])
             assert PASSWORD not in shown
             assert PASSWORD not in str(await sites.discover(url))

@@ -128,11 +128,19 @@ CASES: list[tuple[type[ChatProvider], str, str]] = [
         "[[stall]]",
     )
 ]
-CASES += [
-    (WordPressChatProvider, site, marker)
-    for site in ("aipkit inline", "aipkit-2.4.0 json", "aipkit-2.4.0 stream")
-    for marker in ("hello", "[[quota]]", "[[midcut]]", "[[nodone]]", "[[upstream-429]]")
-]
+CASES += (
+    [
+        (WordPressChatProvider, site, marker)
+        for site in ("aipkit inline", "aipkit-2.4.0 json", "aipkit-2.4.0 stream")
+        for marker in ("hello", "[[quota]]", "[[midcut]]", "[[nodone]]", "[[upstream-429]]")
+    ]
+    + [
+        (WordPressChatProvider, site, marker)
+        for site in ("ai-engine inline", "ai-engine plain", "ai-engine-2.0.9 inline")
+        for marker in ("hello", "[[quota]]", "[[midcut]]", "[[fatal]]", "[[takeover]]", "[[stall]]")
+    ]
+    + [(WordPressChatProvider, "ai-engine-1.9.99 inline", "hello")]
+)
 
 
 @pytest.mark.parametrize("kind", KINDS)

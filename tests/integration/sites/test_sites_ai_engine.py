@@ -51,6 +51,7 @@ async def serving(
     html: str,
     submit: Callable[[], web.Response] | None = None,
     session: Callable[[], web.Response] | None = None,
+    posted: list[Any] | None = None,
 ) -> AsyncIterator[str]:
     """A site with a captured page, whose address is its own."""
 
@@ -63,8 +64,10 @@ async def serving(
             return session()
         return web.Response(body=SESSION, content_type="application/json")
 
-    async def answer(_request: web.Request) -> web.Response:
+    async def answer(request: web.Request) -> web.Response:
         assert submit is not None
+        if posted is not None:
+            posted.append(await request.json())
         return submit()
 
     app = web.Application()
@@ -122,10 +125,48 @@ async def test_a_captured_page_without_one(version: str, page: str, says: str) -
     assert says in found.problems[0]
 
 
+async def test_a_shortcode_of_an_older_version_with_much_in_it() -> None:
+    said = "Speak of the tide. " * 60
+    html = f'<p>[mwai_chatbot_v2 id="default" context="{said}"]</p>'
+    async with serving(html) as url:
+        found = await tailrace.discover(url)
+    (problem,) = found.problems
+    assert 'shortcode as text, [mwai_chatbot_v2 id="default" context="Speak of' in problem
+    assert "…]: the plugin is off" in problem
+    assert len(problem) < 300
+
+
 async def test_a_custom_id_is_a_bots_name() -> None:
     async with serving(elements("3.6.2", "page-custom-id")) as url:
         found = await tailrace.discover(url)
     assert [(bot.bot_id, bot.missing) for bot in found.bots] == [("harbour1", ())]
+
+
+async def test_bots_of_one_id_are_told_apart_by_their_settings() -> None:
+    html = elements("3.6.2", "page-inline") + elements("3.6.2", "page-custom-params")
+    settings = "a0c77de03dfedeb91952230745d9d3f1"
+    posted: list[Any] = []
+
+    def answer() -> web.Response:
+        return web.Response(body=b'{"success":true,"reply":"Hi"}', content_type="application/json")
+
+    async with serving(html, answer, posted=posted) as url:
+        found = await tailrace.discover(url)
+        assert [bot.bot_id for bot in found.bots] == ["default", settings]
+        assert found.settings(bot=settings).bot == settings
+        for bot in ("default", settings):
+            site = Site(url, software="ai-engine", bot=bot, token_cache=TokenCache())
+            assert await site.ask("hello") == "Hi"
+    assert [each["customId"] for each in posted] == [None, settings]
+
+
+async def test_a_bot_that_cannot_be_read_is_of_no_known_version() -> None:
+    html = "<div class='mwai-chatbot-container' data-params='{' data-system='{'></div>"
+    async with serving(html) as url:
+        found = await tailrace.discover(url)
+    assert not found.usable
+    assert found.release == "AI Engine; the page does not say which version"
+    assert found.bots[0].missing == ("bot id", "address")
 
 
 async def test_a_page_of_both_plugins_shows_both() -> None:
@@ -260,6 +301,30 @@ async def test_a_page_without_a_bot_of_a_site_with_the_plugin(replica: Replica) 
     page = replica.page("ai-engine", "no-chat")
     found = failed(await examined(page), "widget")
     assert "the site has the plugin AI Engine, and this page shows no chat" in (found.advice or "")
+
+
+async def test_the_plugin_is_found_where_permalinks_are_plain() -> None:
+    """A site whose ``/wp-json/`` is a page like any other."""
+
+    async def page(_request: web.Request) -> web.Response:
+        return web.Response(text="<title>Home</title>Nothing here.", content_type="text/html")
+
+    async def index(request: web.Request) -> web.Response:
+        assert request.query["rest_route"] == "/"
+        return web.json_response({"namespaces": ["mwai-ui/v1", "mwai/v1", "wp/v2"]})
+
+    app = web.Application()
+    app.router.add_get("/index.php", index)
+    app.router.add_get("/{path:.*}", page)
+    async with TestServer(app) as server:
+        found = failed(await examined(str(server.make_url("/"))), "widget")
+    assert "the site has the plugin AI Engine, and this page shows no chat" in (found.advice or "")
+
+
+async def test_the_doctor_names_a_bot_by_its_settings(replica: Replica) -> None:
+    found = await examined(replica.page("ai-engine", "custom"), post=False)
+    detail = next(step.detail for step in found.steps if step.name == "widget")
+    assert detail.startswith("bot harbour1, inline, 1 on the page")
 
 
 async def test_a_stale_page_of_an_older_version(replica: Replica) -> None:

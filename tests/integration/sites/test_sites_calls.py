@@ -21,6 +21,7 @@ from tailrace.gateway._models import ModelRegistry
 from tailrace.providers import ChatProvider
 from tailrace.providers._g4f import taken_options
 from tailrace.replica import Question, Replica, builtin_answer
+from tailrace.sites import SOFTWARE
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -34,6 +35,8 @@ PASSWORD = "open sesame"
 SITES: dict[str, tuple[str, str | None, str, dict[str, Any]]] = {
     "wordpress": ("ai-power", "stream", "", {}),
     "wordpress, two steps": ("aipkit", "inline", "", {}),
+    "wordpress, AI Engine": ("ai-engine-3.0.1", None, "", {}),
+    "ai-engine": ("ai-engine", "two", "", {"bot": "chatbot-qmv3ka"}),
     "geminiprochat": ("geminiprochat", None, "", {"secret_key": "pepper", "password": PASSWORD}),
     "chatgpt-demo": ("chatgpt-demo", None, "", {"secret_key": "pepper", "password": PASSWORD}),
     "openai": ("openai", None, "/v1", {"models": ["gpt-4o-mini", "gpt-4o"]}),
@@ -58,7 +61,7 @@ def site(kind: str, replica: Replica) -> Site:
     url = replica.url(name) + path if page is None else replica.page(name, page)
     software = kind.partition(",")[0]
     given: dict[str, Any] = {"software": software, **options}
-    if software == "wordpress":
+    if SOFTWARE[software].has_tokens:
         given["token_cache"] = TokenCache()
     return Site(url, **given)
 
@@ -321,7 +324,7 @@ def test_an_endpoint_at_another_place_than_the_url_is_refused_by_name() -> None:
     assert Mine.as_site("http://mine.example/other").endpoint is None  # stated for another URL
 
 
-@pytest.mark.parametrize("software", ["wordpress", "geminiprochat", "chatgpt-demo", "openai"])
+@pytest.mark.parametrize("software", SOFTWARE)
 def test_an_endpoint_stated_before_its_url_is_where_a_message_goes(software: str) -> None:
     there, url = "http://mine.example/v2/chat", "http://mine.example/page"
 

@@ -139,7 +139,13 @@ def test_the_site_has_the_profiles_settings(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "software"), [("ai-power", "wordpress"), ("geminiprochat", "geminiprochat")]
+    ("name", "software"),
+    [
+        ("ai-power", "wordpress"),
+        ("ai-engine", "wordpress"),
+        ("ai-engine", "ai-engine"),
+        ("geminiprochat", "geminiprochat"),
+    ],
 )
 async def test_a_site_by_url_alone_answers(replica: Replica, name: str, software: Any) -> None:
     secrets = {"secret_key": "pepper", "password": PASSWORD} if name == "geminiprochat" else {}

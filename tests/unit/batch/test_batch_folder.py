@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import os
 import platform
+import random
 import shutil
 import sys
+from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, cast
 
@@ -19,7 +22,6 @@ from tailrace.errors import BatchFolderError, BatchInputError, BatchWriteError, 
 
 if TYPE_CHECKING:
     from io import FileIO
-    from pathlib import Path
 
 CHAT = "/v1/chat/completions"
 
@@ -187,12 +189,64 @@ def test_an_input_that_changed_is_refused_saying_how(given: Path, change: Any, h
         opened(given)
 
 
+@pytest.mark.parametrize("packed", [bytes, gzip.compress])
+def test_an_input_that_changes_while_it_is_read_gives_no_other_row(
+    given: Path, packed: Any
+) -> None:
+    """More of it than a reader holds at once is written anew, in another order."""
+    chance = random.Random(1)
+    lines = [
+        line(f"r{number:04}", body={"messages": [{"content": chance.randbytes(200).hex()}]})
+        for number in range(1, 3001)
+    ]
+    given.write_bytes(packed("\n".join(lines).encode()))
+    with opened(given) as folder:
+        rows = folder.pending()
+        assert next(rows).id == "r0001"
+        os.utime(given)  # which is no change
+        assert next(rows).id == "r0002"
+        given.write_bytes(packed("\n".join(reversed(lines)).encode()))
+        others: list[str] = []
+        with pytest.raises(BatchInputError, match="changed while it was read"):
+            others.extend(row.id for row in rows if row.id != f"r{row.number:04}")
+        assert others == []
+
+
 def test_other_options_are_refused_by_name(given: Path) -> None:
     opened(given, options={"model": "a"}).close()
     with pytest.raises(BatchFolderError, match='began otherwise: model was "a" and is "b"'):
         opened(given, options={"model": "b"})
     with pytest.raises(BatchFolderError, match='model was "a" and is not given'):
         opened(given)
+
+
+def test_a_run_without_a_model_may_get_one(given: Path) -> None:
+    """Those of its rows that name none have failed; versions before began such runs."""
+    nameless = {"software": "openai", "model": ""}
+    opened(given, options=nameless).close()
+    opened(given, options={**nameless, "model": "m"}).close()
+    for model, was in (("", "m"), ("n", "m")):
+        with pytest.raises(BatchFolderError, match=f'model was "{was}" and is "{model}"'):
+            opened(given, options={**nameless, "model": model})
+    with pytest.raises(BatchFolderError, match='software was "openai"'):
+        opened(given, options={"software": "gemini", "model": "m"})
+
+
+def test_a_page_without_a_model_keeps_to_it(given: Path) -> None:
+    page = {"software": "ai-power", "model": "", "url": "http://localhost/chat"}
+    opened(given, options=page).close()
+    with pytest.raises(BatchFolderError, match='model was "" and is "m"'):
+        opened(given, options={**page, "model": "m"})
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="names of files are bytes there alone")
+def test_a_file_whose_name_is_no_text(given: Path) -> None:
+    path = Path(os.fsdecode(os.fsencode(given.parent) + b"/in\xff.jsonl"))
+    given.rename(path)
+    out = given.with_name("out")
+    for _ in range(2):
+        with OutputFolder.open(out, open_source(path, folder=out)) as folder:
+            assert len(pending(folder)) == 7
 
 
 def test_options_are_the_same_whatever_holds_them(given: Path) -> None:

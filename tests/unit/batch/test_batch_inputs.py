@@ -6,7 +6,10 @@ import gzip
 import io
 import json
 import os
+import struct
 import threading
+from decimal import Decimal
+from math import inf, nan
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -131,6 +134,25 @@ def test_options_for_fields_are_refused_where_lines_name_them(tmp_path: Path) ->
         source(tmp_path, openai_line(), id_field="id")
 
 
+def test_half_a_character_is_named(tmp_path: Path) -> None:
+    """As programs leave it that cut a text between the two halves of an emoji."""
+    cut = {"messages": [{"role": "user", "content": "a \ud83d"}]}
+    for line in (openai_line(body=cut), '{"custom_id": "a", "prompt": "a \\ud83d"}'):
+        problem = "it holds half of a surrogate pair, which is no character"
+        assert problems(source(tmp_path, line))[0].endswith(problem)
+    both = {"messages": [{"role": "user", "content": "\U0001f600 \\ud83d"}]}
+    assert bodies(source(tmp_path, openai_line(body=both))) == [both]
+
+
+def test_numbers_and_repeated_keys_of_a_body_stay_as_they_are(tmp_path: Path) -> None:
+    body = (
+        '{"messages":[{"role":"user","content":"\\u0000"}],"seed":123456789012345678901234567890,'
+        '"temperature":1.10e-0,"x":null,"x":[{"y":null}]}'
+    )
+    line = f'{{"custom_id":"a","url":"{CHAT}","body":{body}}}'
+    assert [row.body for row in rows(source(tmp_path, line))] == [body.encode()]
+
+
 # -- plain lines -----------------------------------------------------------------------------------
 
 
@@ -155,6 +177,15 @@ def test_lines_of_strings_and_of_text(tmp_path: Path) -> None:
         given = source(tmp_path, text, name)
         assert bodies(given) == [why, why]
     assert [row.id for row in rows(given)] == ["row-1", "row-3"]
+
+
+@pytest.mark.parametrize("more", ["url", "body", "method"])
+def test_fields_of_a_data_set_may_be_called_as_those_of_a_batch_line(
+    tmp_path: Path, more: str
+) -> None:
+    given = source(tmp_path, json.dumps({"prompt": "Why?", more: "x"}))
+    assert given.format == "plain"
+    assert bodies(given) == [{"messages": [{"role": "user", "content": "Why?"}]}]
 
 
 @pytest.mark.parametrize(
@@ -287,14 +318,80 @@ def test_parquet(tmp_path: Path) -> None:
         open_source(tmp_path / "in.parquet", folder=tmp_path)
 
 
+def parquet_source(tmp_path: Path, **columns: Any) -> Source:
+    pa = pytest.importorskip("pyarrow")
+    parquet = pytest.importorskip("pyarrow.parquet")
+    parquet.write_table(pa.table(columns), tmp_path / "in.parquet")
+    return open_source(tmp_path / "in.parquet", folder=tmp_path)
+
+
+def test_values_that_parquet_has_and_json_has_not(tmp_path: Path) -> None:
+    pa = pytest.importorskip("pyarrow")
+    given = parquet_source(
+        tmp_path,
+        prompt=["Why?"] * 5,
+        temperature=pa.array([Decimal("0.20"), None, None, None, None], pa.decimal128(4, 2)),
+        top_p=[1.0, nan, None, inf, None],
+        stop=[["a"], None, None, None, ["b"]],
+        logit_bias=pa.array([[("50256", -100)], *[None] * 4], pa.map_(pa.string(), pa.int64())),
+        user=pa.array([b"x", b"x", b"x", b"x", b"x"]),
+    )
+    read = list(given.rows())
+    rest = b'"stop":["a"],"logit_bias":{"50256":-100}}'
+    assert [each.body for each in read if isinstance(each, Row)] == [
+        b'{"messages":[{"role":"user","content":"Why?"}],"temperature":0.20,"top_p":1.0,%b' % rest,
+        b'{"messages":[{"role":"user","content":"Why?"}]}',
+        b'{"messages":[{"role":"user","content":"Why?"}],"stop":["b"]}',
+    ]
+    assert problems(given) == [
+        "2 None: its top_p is nan, which is no number of JSON",
+        "4 None: its top_p is inf, which is no number of JSON",
+    ]
+    named = open_source(given.path, folder=tmp_path, sent=["user"])
+    assert problems(named)[0] == "1 None: its user is bytes, and no text"
+
+
+def test_values_that_parquet_has_and_python_has_not(tmp_path: Path) -> None:
+    pa = pytest.importorskip("pyarrow")
+    broken = pa.StringArray.from_buffers(
+        2, pa.py_buffer(struct.pack("<3i", 0, 1, 2)), pa.py_buffer(b"x\xff")
+    )
+    given = parquet_source(
+        tmp_path,
+        prompt=broken,
+        note=broken,
+        at=pa.array([1, None], pa.timestamp("ns")),
+        day=pa.array([None, 2**31 - 1], pa.date32()),
+    )
+    assert problems(given) == ["2 None: its prompt is no UTF-8"]
+    (first, second) = (record for _, record in given.records(whole=True))
+    assert given.fields_of(first) == {
+        "prompt": "x",
+        "note": "x",
+        "at": "1970-01-01 00:00:00.000000001",
+    }
+    assert '"note":"\ufffd","day":"' in given.shown(second)
+
+
+def test_a_column_twice(tmp_path: Path) -> None:
+    pa = pytest.importorskip("pyarrow")
+    parquet = pytest.importorskip("pyarrow.parquet")
+    table = pa.Table.from_arrays([pa.array(["x"])] * 2, names=["prompt"] * 2)
+    parquet.write_table(table, tmp_path / "in.parquet")
+    with pytest.raises(BatchInputError, match="has the column 'prompt' twice"):
+        open_source(tmp_path / "in.parquet", folder=tmp_path)
+
+
 # -- files -----------------------------------------------------------------------------------------
 
+SKIPPED = b"\x50\x2a\x4d\x18\x04\0\0\0pzst"
 PACKED: list[tuple[str, Callable[[bytes], bytes]]] = [
     ("plain", bytes),
     ("gzip", gzip.compress),
     ("two gzip members", lambda data: gzip.compress(data[:9]) + gzip.compress(data[9:])),
     ("zstd", zstd.compress),
     ("two zstd frames", lambda data: zstd.compress(data[:9]) + zstd.compress(data[9:])),
+    ("zstd behind a frame to skip", lambda data: SKIPPED + zstd.compress(data)),
 ]
 
 
@@ -330,9 +427,17 @@ def test_a_format_that_is_not_found(tmp_path: Path, text: str, name: str, proble
         source(tmp_path, text, name)
 
 
+def test_a_mark_of_the_order_of_bytes_is_no_row(tmp_path: Path) -> None:
+    for text in ("\ufeff", "\ufeff\n", "\ufeff \r\n\n"):
+        assert list(source(tmp_path, text, "in.txt").rows()) == []
+
+
 def test_a_file_that_is_none(tmp_path: Path) -> None:
     with pytest.raises(BatchInputError, match=r"nothing\.jsonl cannot be read: No such file"):
         open_source(tmp_path / "nothing.jsonl", folder=tmp_path)
+    with pytest.raises(BatchInputError, match=r"cannot be read: Is a directory"):
+        open_source(tmp_path, folder=tmp_path / "out")
+    assert not (tmp_path / "out").exists()
     with pytest.raises(InvalidRequestError, match="format is 'xml', and not one of auto, openai"):
         open_source(tmp_path / "nothing.jsonl", folder=tmp_path, format="xml")
     with pytest.raises(InvalidRequestError, match="endpoint is '/v1/images', and not one of"):

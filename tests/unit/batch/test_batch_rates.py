@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import random
 from math import inf
 from typing import Any
 
@@ -11,12 +12,17 @@ import pytest
 from tailrace import errors
 from tailrace.batch import Plan
 from tailrace.batch._gate import ClosedError, Gate
-from tailrace.batch._rates import Breaker, Meter, Tokens, Window, judge
+from tailrace.batch._rates import Breaker, Meter, Tokens, Unanimity, Window, judge, outage
 from tailrace.errors import InvalidRequestError, reply_error
 
 
-def status_error(status: int, code: str | None = None, retry_after: float | None = None) -> Any:
-    error: Any = reply_error("upstream", "no", status, code)
+def status_error(
+    status: int,
+    code: str | None = None,
+    retry_after: float | None = None,
+    message: str = "no",
+) -> Any:
+    error: Any = reply_error("upstream", message, status, code)
     error.retry_after = retry_after
     return error
 
@@ -85,18 +91,68 @@ def test_an_estimate_learns_from_answers() -> None:
 # -- requests at once ------------------------------------------------------------------------------
 
 
-def test_a_window_is_halved_once_for_all_that_were_under_way() -> None:
+def test_a_window_is_halved_where_all_that_were_under_way_are_refused() -> None:
     window = Window(64, adapts=True)
-    for _ in range(30):
-        window.halve(begun=1.0, now=2.0, under_way=64)
+    for refused in range(64):
+        window.shrink(begun=1.0, now=2.0, under_way=64 - refused)
     assert window.limit == 32
-    window.halve(begun=2.5, now=3.0, under_way=32)
+    for _ in range(50):  # of those that had begun before, too
+        window.shrink(begun=1.5, now=2.5, under_way=32)
+    assert window.limit == 32
+    for _ in range(32):
+        window.shrink(begun=2.5, now=3.0, under_way=32)
     assert window.limit == 16
+
+
+def test_a_lone_refusal_takes_little() -> None:
+    window = Window(64, adapts=True)
+    window.shrink(begun=1.0, now=2.0, under_way=64)
+    assert window.limit == 63.5
+
+
+def test_what_is_refused_at_random_leaves_more_than_a_few() -> None:
+    """One of ten, whatever is asked at once: halved for each, it would be four."""
+    window, chance = Window(64, adapts=True), random.Random(7)
+    limits = []
+    began = [0.0] * 64
+    for moment in range(1, 20_000):
+        begun = began.pop(0)  # as many are under way as may be
+        if chance.random() < 0.1:
+            window.shrink(begun, moment, int(window.limit))
+        else:
+            window.grow()
+        began += [moment] * (int(window.limit) - len(began))
+        limits.append(window.limit)
+    assert 12 < sum(limits[5000:]) / len(limits[5000:]) < 24
+
+
+def test_a_window_closes_to_a_site_that_takes_a_few() -> None:
+    """It refuses what is more than eight at once: most of what it is asked is answered."""
+    window, limits, refused = Window(64, adapts=True), [], 0
+    for moment in range(1, 200):
+        asked = int(window.limit)
+        for place in range(asked):
+            if place < 8:
+                window.grow()
+            else:
+                window.shrink(moment - 0.5, moment, asked)
+                refused += moment > 50
+        limits.append(asked)
+    assert 8 <= min(limits[50:]) <= max(limits[50:]) <= 12
+    assert refused < 0.25 * sum(limits[50:])
+
+
+def test_a_window_follows_what_is_asked_where_that_is_fewer() -> None:
+    window = Window(64, adapts=True)
+    for under_way in (4, 3, 2, 1):
+        window.shrink(begun=1.0, now=2.0, under_way=under_way)
+    assert window.limit == 2
 
 
 def test_a_window_grows_by_one_for_a_round_of_answers() -> None:
     window = Window(64, adapts=True)
-    window.halve(begun=1.0, now=2.0, under_way=64)
+    for _ in range(64):
+        window.shrink(begun=1.0, now=2.0, under_way=64)
     for _ in range(32):
         window.grow()
     assert 32.9 < window.limit <= 33
@@ -108,8 +164,8 @@ def test_a_window_grows_by_one_for_a_round_of_answers() -> None:
 def test_a_window_is_never_shut_and_may_be_fixed() -> None:
     window, fixed = Window(2, adapts=True), Window(2, adapts=False)
     for moment in range(1, 5):
-        window.halve(moment, moment + 0.5, 1)
-        fixed.halve(moment, moment + 0.5, 1)
+        window.shrink(moment, moment + 0.5, 1)
+        fixed.shrink(moment, moment + 0.5, 1)
     assert (window.limit, fixed.limit) == (1, 2)
 
 
@@ -124,7 +180,7 @@ VERDICTS: list[tuple[errors.TailraceError, str, bool]] = [
     (errors.TimeoutError("connect", 1), "down", False),
     (errors.TimeoutError("first byte", 1), "down", False),
     (errors.TimeoutError("idle", 1), "row", False),
-    (errors.TimeoutError("total", 1), "row", False),
+    (errors.TimeoutError("total", 1), "down", False),
     (status_error(400), "row", False),
     (status_error(401), "down", True),
     (status_error(402), "down", True),
@@ -196,6 +252,62 @@ def test_it_trips_when_patience_is_over_or_waiting_cannot_help() -> None:
     assert not lasting.failed(6.0, lasts=True)
     assert lasting.failed(11.0, lasts=True)
     assert not any(Breaker(None, 0.0).failed(now, lasts=True) for now in range(1000))
+
+
+# -- rows that all fail alike ----------------------------------------------------------------------
+
+
+def test_rows_that_all_fail_for_one_reason_tell_of_the_site() -> None:
+    missing = [
+        status_error(404, "model_not_found", message=f"no model m (request {number:032x})")
+        for number in range(3)
+    ]
+    unanimity = Unanimity(3)
+    assert [unanimity.failed(each) for each in missing] == [False, False, True]
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        status_error(400, message="no model m"),
+        status_error(404, message="no model n"),
+        status_error(413, message="no model m"),
+        errors.TimeoutError("idle", 1),
+    ],
+)
+def test_another_reason_makes_them_the_rows_own(other: errors.TailraceError) -> None:
+    unanimity = Unanimity(3)
+    failed = [
+        status_error(404, message="no model m"),
+        other,
+        *[status_error(404, message="no model m")] * 9,
+    ]
+    assert not any(map(unanimity.failed, failed))
+    assert unanimity.is_broken
+
+
+def test_what_is_a_rows_own_is_no_reason() -> None:
+    too_long = status_error(400, "context_length_exceeded")
+    assert not any(Unanimity(1).failed(each) for each in (too_long, status_error(413)))
+    assert not Unanimity(None).failed(status_error(404))
+    assert not Unanimity(10**6).failed(status_error(404))
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (status_error(429), "the site wants fewer requests: "),
+        (status_error(429, retry_after=4000.0), "the site wants no request for 4,000 s: "),
+        (
+            status_error(404),
+            "the site has answered no row, and failed each for the same reason: ",
+        ),
+        (status_error(500), "the site does not answer: "),
+        (errors.TimeoutError("total", 30), "the site does not answer: "),
+    ],
+)
+def test_why_a_run_stops_in_words(error: errors.TailraceError, words: str) -> None:
+    assert outage(error, has_key=True).startswith(words)
 
 
 # -- the gate --------------------------------------------------------------------------------------

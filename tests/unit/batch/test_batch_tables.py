@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import base64
 import csv
+import datetime as dt
 import json
 import struct
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tailrace.batch._appending import replacing
 from tailrace.batch._folder import OutputFolder
 from tailrace.batch._inputs import open_source
-from tailrace.batch._tables import Table, write_table
+from tailrace.batch._tables import Table, check_table, write_table
 from tailrace.errors import BatchFolderError, InvalidRequestError
 
 if TYPE_CHECKING:
@@ -215,3 +217,125 @@ def test_tables_that_cannot_be(given: Source, out: Path, tmp_path: Path) -> None
         write_table(out, open_source(other, folder=out), target)
     assert target.read_text("utf-8") == "before"
     assert not [each for each in tmp_path.iterdir() if each.name.endswith(".new")]
+
+
+def test_a_table_takes_the_place_of_no_file_of_the_run(
+    given: Source, out: Path, tmp_path: Path
+) -> None:
+    """However the input and the run's files are called."""
+    before = {each: each.read_bytes() for each in (given.path, *out.iterdir())}
+    (tmp_path / "link.csv").symlink_to(given.path)
+    (tmp_path / "folder").symlink_to(out)
+    for target in (given.path, tmp_path / "link.csv", tmp_path / "out" / ".." / "in.csv"):
+        for work in (check_table, write_table):
+            with pytest.raises(InvalidRequestError, match="is the input: a table would take its"):
+                work(out, given, target)
+    for name in ("part-00000-of-00001.jsonl", "errors-00001-of-00002.jsonl"):
+        for folder in (out, tmp_path / "folder"):
+            with pytest.raises(InvalidRequestError, match="is a file of the run: a table would"):
+                write_table(out, given, folder / name)
+    assert {each: each.read_bytes() for each in before} == before
+    write_table(out, given, out / "table.csv")
+
+
+def test_a_row_without_an_id_is_in_the_table(tmp_path: Path) -> None:
+    path = tmp_path / "in.jsonl"
+    body = {"messages": [{"role": "user", "content": "Why?"}]}
+    lines = [{"url": "/v1/chat/completions", "body": body}, {"custom_id": "a", "body": body}]
+    path.write_text("".join(json.dumps(each) + "\n" for each in lines), "utf-8")
+    source = open_source(path, folder=tmp_path / "out")
+    OutputFolder.open(tmp_path / "out", source, skip_bad=True).close()
+    target = tmp_path / "table.jsonl"
+    columns = ["id", "input.custom_id", "messages"]
+    assert write_table(tmp_path / "out", source, target, columns=columns).failed == 2
+    assert [each["input.custom_id"] for each in read_lines(target)] == [None, "a"]
+
+
+def asked(tmp_path: Path, text: str, *bodies: Any, name: str = "in.jsonl") -> Source:
+    """An input whose rows have these answers."""
+    path = tmp_path / name
+    path.write_text(text, "utf-8")
+    source = open_source(path, folder=tmp_path / "out")
+    with OutputFolder.open(tmp_path / "out", source) as folder:
+        for row, body in zip(folder.pending(), bodies, strict=True):
+            folder.write_done(row, body=body)
+    return source
+
+
+def test_fields_of_any_type_are_text_in_parquet(tmp_path: Path) -> None:
+    parquet = pytest.importorskip("pyarrow.parquet")
+    fields = {"whole": 5, "large": 10**30, "flag": True, "part": 1.5, "list": [1], "none": None}
+    source = asked(tmp_path, json.dumps({"prompt": "Why?", **fields}), ANSWER)
+    target = tmp_path / "table.parquet"
+    write_table(tmp_path / "out", source, target, columns=list(fields))
+    assert parquet.read_table(target).to_pylist() == [
+        {
+            "whole": "5",
+            "large": "1" + "0" * 30,
+            "flag": "true",
+            "part": "1.5",
+            "list": "[1]",
+            "none": None,
+        }
+    ]
+
+
+@pytest.mark.parametrize(
+    ("column", "body"),
+    [
+        ("total_tokens", {**ANSWER, "usage": {"prompt_tokens": 1, "total_tokens": 2**63}}),
+        ("embedding", {"data": [{"embedding": "no base64"}]}),
+        ("embedding", {"data": [{"embedding": [[1.0]]}]}),
+    ],
+)
+def test_a_value_that_a_column_of_parquet_cannot_hold_is_refused(
+    tmp_path: Path, column: str, body: Any
+) -> None:
+    pytest.importorskip("pyarrow")
+    source = asked(tmp_path, '{"prompt": "Why?"}', body)
+    with pytest.raises(InvalidRequestError, match=f"the column {column} is of the type .*jsonl"):
+        write_table(tmp_path / "out", source, tmp_path / "table.parquet", columns=[column])
+    write_table(tmp_path / "out", source, tmp_path / "table.jsonl", columns=[column])
+
+
+def test_dates_stand_without_quotes(tmp_path: Path) -> None:
+    pa = pytest.importorskip("pyarrow")
+    parquet = pytest.importorskip("pyarrow.parquet")
+    parquet.write_table(
+        pa.table({"prompt": ["Why?"], "day": [dt.date(2026, 1, 2)], "raw": [b"x"]}),
+        tmp_path / "in.parquet",
+    )
+    source = open_source(tmp_path / "in.parquet", folder=tmp_path / "out")
+    with OutputFolder.open(tmp_path / "out", source) as folder:
+        for row in folder.pending():
+            folder.write_done(row, body=ANSWER)
+    for name in ("table.csv", "table.tsv"):
+        write_table(tmp_path / "out", source, tmp_path / name, columns=["day", "raw"])
+    assert (tmp_path / "table.csv").read_text("utf-8") == "day,raw\n2026-01-02,eA==\n"
+
+
+def test_half_characters_of_answers_can_be_read(tmp_path: Path) -> None:
+    half = b'{"choices":[{"message":{"content":"a \\ud83d"}}]}'
+    source = asked(tmp_path, '{"prompt": "Why?"}\n' * 2, half, half)
+    part = tmp_path / "out" / "part-00000-of-00001.jsonl"
+    first, second = part.read_bytes().splitlines(keepends=True)
+    assert b"\\ud83d" not in first
+    # As an earlier version wrote it.
+    part.write_bytes(first + second.replace("\ufffd".encode(), b"\\ud83d"))
+    write_table(tmp_path / "out", source, tmp_path / "table.jsonl", columns=["text", "texts"])
+    assert read_lines(tmp_path / "table.jsonl") == [{"text": "a \ufffd", "texts": ["a \ufffd"]}] * 2
+
+
+def test_shards_that_end_together_write_one_table(given: Source, out: Path, tmp_path: Path) -> None:
+    """Each writes a file of its own, of which the last one stays."""
+    target = tmp_path / "table.csv"
+    write_table(out, given, target)
+    expected = target.read_bytes()
+    both = [replacing(target, shared=True) for _ in range(2)]
+    files = [each.__enter__() for each in both]
+    for file in files:
+        file.write(expected)
+    for each in both:
+        each.__exit__(None, None, None)
+    assert target.read_bytes() == expected
+    assert not list(tmp_path.glob(".table*"))

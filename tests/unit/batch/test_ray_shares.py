@@ -72,8 +72,8 @@ def test_a_window_follows_unless_the_site_wanted_fewer(
     limit: int,
 ) -> None:
     window = Window(most, adapts=True)
-    if halved:
-        window.halve(0.0, 1.0, most)
+    for _ in range(most if halved else 0):
+        window.shrink(0.0, 1.0, most)
     window.resize(now)
     assert window.limit == limit
     for _ in range(10_000):

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 import sys
 from contextlib import contextmanager, suppress
 from importlib import import_module
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import click
 
 from tailrace._cli.screen import console, terminal_of
 from tailrace._cli.terminal.flow import MarkdownFlow
+from tailrace._cli.terminal.line_ends import LineEnds
 from tailrace._cli.terminal.live import LiveLines, size_of
 from tailrace._cli.terminal.paint import Painter
 
@@ -58,17 +60,21 @@ def view_of(*, plain: bool) -> AnswerView:
 def can_draw() -> bool:
     """Tell whether stdout is a terminal whose cursor can be moved."""
     screen = console()
-    return screen.is_terminal and not screen.is_dumb_terminal and not screen.legacy_windows
+    if not screen.is_terminal or screen.is_dumb_terminal or screen.legacy_windows:
+        return False
+    # Elsewhere an escape stands for what the encoding lacks, wider than what it stands for.
+    return screen.encoding.startswith("utf")
 
 
 @contextmanager
 def without_echo() -> Iterator[None]:
     """Keep what is typed in the meantime off the screen; it is there for who reads it afterwards.
 
-    An echo would stand in the middle of what is drawn, and move it.
+    An echo would stand in the middle of what is drawn, and move it. SIGTERM ends the process as
+    ever, and leaves the terminal as it was.
     """
     try:
-        termios = import_module("termios")
+        termios, posix = import_module("termios"), import_module("posix")
         descriptor = sys.stdin.fileno()
         before = termios.tcgetattr(descriptor)
     except (ImportError, OSError, ValueError, AttributeError):
@@ -77,13 +83,35 @@ def without_echo() -> Iterator[None]:
     except termios.error:  # no terminal
         yield
         return
+
+    def set_to(attributes: list[Any]) -> None:
+        # In the background a process is stopped that changes its terminal.
+        if posix.tcgetpgrp(descriptor) == posix.getpgrp():
+            termios.tcsetattr(descriptor, termios.TCSANOW, attributes)
+
     quiet = [*before]
     quiet[3] &= ~termios.ECHO
+    with _restored_by_sigterm(lambda: set_to(before)):
+        try:
+            set_to(quiet)
+            yield
+        finally:
+            set_to(before)
+
+
+@contextmanager
+def _restored_by_sigterm(restore: Callable[[], object]) -> Iterator[None]:
+    def leave() -> None:
+        restore()
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        signal.raise_signal(signal.SIGTERM)
+
+    loop = asyncio.get_running_loop()
+    loop.add_signal_handler(signal.SIGTERM, leave)
     try:
-        termios.tcsetattr(descriptor, termios.TCSANOW, quiet)
         yield
     finally:
-        termios.tcsetattr(descriptor, termios.TCSANOW, before)
+        loop.remove_signal_handler(signal.SIGTERM)
 
 
 async def show_answer(stream: TextStream, view: AnswerView, heard: Callable[[str], object]) -> None:
@@ -144,24 +172,31 @@ class _PlainView:
 
     def __init__(self, terminal: TextIO | None) -> None:
         self._terminal = terminal
+        self._line_ends = LineEnds()
         self._last = "\n"
         self._signed = False
 
     def add(self, text: str) -> None:
-        click.echo(text, nl=False)
-        self._last = text
+        self._show(self._line_ends.feed(text))
 
     def status(self, words: str) -> None:
         # In the middle of a line there is no place for it: nothing is moved that is the answer's.
         if self._terminal is None or not (self._signed or words) or not self._at_line_start:
             return
+        words = words[: size_of(self._terminal)[0] - 1]  # a second line would stay
         self._terminal.write(f"\r\x1b[K{words}" + ("" if words else "\r"))
         self._terminal.flush()
         self._signed = bool(words)
 
     def close(self) -> None:
+        self._show(self._line_ends.close())
         if not self._at_line_start:
             click.echo()
+
+    def _show(self, text: str) -> None:
+        if text:
+            click.echo(text, nl=False)
+            self._last = text
 
     @property
     def _at_line_start(self) -> bool:

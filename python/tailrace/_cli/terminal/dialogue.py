@@ -18,7 +18,7 @@ from tailrace._cli.screen import console
 from tailrace._cli.terminal.answer import show_answer, view_of
 from tailrace._cli.terminal.kept import QuestionFile, address_of
 from tailrace._cli.terminal.prompt import Keyboard, Stopped
-from tailrace._printable import visible_line
+from tailrace._printable import visible, visible_line
 from tailrace.errors import TailraceError
 from tailrace.sites._options import closest_name
 
@@ -71,9 +71,9 @@ class Dialogue:
         self._find, self._sites = find, sites
         self._plain = plain
         self._conversation: Conversation | None = None
-        asked = [each["content"] for each in messages if each["role"] == "user"]
-        self._question: str | None = asked[-1] if asked else None  # the last one
-        self._is_counted = self._question is not None  # whether it is part of the messages
+        asked = [at for at, each in enumerate(self._turns) if each["role"] == "user"]
+        self._question: str | None = self._turns[asked[-1]]["content"] if asked else None
+        self._before = self._turns[: asked[-1]] if asked else []  # the turns before the question
         self._listed: list[str] = []
         self._is_over = False
         self._commands = {
@@ -114,9 +114,8 @@ class Dialogue:
         words = [self._label(), at if at != self._label() else "", model]
         _say(", ".join(filter(None, words)))
         _say("/help lists the commands, Ctrl-C stops an answer, Ctrl-D leaves")
-        turns = [each for each in self._messages if each["role"] != "system"]
-        if turns:
-            _say(f"going on with {len(turns)} messages; the last:")
+        if turns := self._turns:
+            _say(f"going on with {_counted(len(turns))}; the last:")
             view = view_of(plain=self._plain)
             for each in turns[-2:]:
                 if each["role"] == "user":
@@ -133,12 +132,12 @@ class Dialogue:
             return
         except KeyboardInterrupt:
             return  # the line is dropped, as a shell drops it
-        question = text.strip()
-        if not question:
+        text = text.rstrip().lstrip("\n")  # but for the first line's indentation, which may count
+        if not text:
             return
-        is_command = text.startswith("/") and "\n" not in text
+        question = text.removeprefix(" ") if text.startswith(" /") else text
         try:
-            await (self._command(question) if is_command else self._ask(question))
+            await (self._command(text) if self._is_command(text) else self._ask(question))
         except Stopped:
             _say("stopped")
         except TailraceError as error:
@@ -146,10 +145,10 @@ class Dialogue:
 
     async def _ask(self, question: str) -> None:
         """Ask, and keep the turn once it is answered, or as far as it was seen when stopped."""
-        self._question, self._is_counted = question, False
         heard: list[str] = []
         conversation = self._going()
         before = list(conversation.messages)
+        self._question, self._before = question, before[len(self._system) :]
         try:
             await self._keyboard.run(self._answer(conversation, question, heard))
         except Stopped:
@@ -187,7 +186,7 @@ class Dialogue:
         return conversation
 
     def _count(self, messages: list[Any]) -> None:
-        self._messages, self._is_counted = messages, True
+        self._messages = messages
         problem = self._keeping.keep(self._site, self._name, self._model, messages)
         if problem:
             _say(problem)
@@ -195,10 +194,25 @@ class Dialogue:
     def _label(self) -> str:
         return self._name or address_of(self._site)[0].partition("://")[2].partition("/")[0]
 
+    @property
+    def _system(self) -> list[Any]:
+        """The system message, alone or none."""
+        first = self._messages[:1]
+        return first if first and first[0]["role"] == "system" else []
+
+    @property
+    def _turns(self) -> list[Any]:
+        """The messages behind the system message."""
+        return self._messages[len(self._system) :]
+
     # -- commands ----------------------------------------------------------------------------------
 
+    def _is_command(self, text: str) -> bool:
+        """Tell a command, of which the text may have lines, from pasted lines that look like it."""
+        return text.startswith("/") and ("\n" not in text or _parted(text)[0] in self._commands)
+
     async def _command(self, text: str) -> None:
-        name, _, rest = text[1:].partition(" ")
+        name, rest = _parted(text)
         command = self._commands.get(name)
         if command is None:
             close = closest_name(name, frozenset(self._commands))
@@ -206,7 +220,10 @@ class Dialogue:
             _say(f"there is no /{visible_line(name)}: {hint}/help lists the commands")
             _say("a space in front sends it as it is")
             return
-        await command.run(rest.strip())
+        if rest and not command.takes:
+            _say(f"/{name} takes nothing behind it; a space in front sends it as it is")
+            return
+        await command.run(rest)
 
     async def _help(self, rest: str) -> None:
         del rest
@@ -241,13 +258,12 @@ class Dialogue:
         _say(f"{self._label()} answers from now on" + (", and is sent all turns" if turns else ""))
 
     async def _set_system(self, rest: str) -> None:
-        has_one = bool(self._messages) and self._messages[0]["role"] == "system"
         if not rest:
-            shown = self._messages[0]["content"] if has_one else "no system message; /system TEXT"
-            _say(shown)
+            own = self._system
+            _say(own[0]["content"] if own else "no system message; /system TEXT sets one")
             return
         own = [] if rest == "-" else [{"role": "system", "content": rest}]
-        self._messages = [*own, *self._messages[has_one:]]
+        self._messages = [*own, *self._turns]
         self._conversation = None
         _say("the system message is gone" if rest == "-" else "the system message is set")
 
@@ -257,18 +273,14 @@ class Dialogue:
             _say("there is nothing to ask again")
             return
         # The turn stays until it is answered anew.
-        self._conversation = self._begun(
-            self._messages[:-2] if self._is_counted else self._messages
-        )
+        self._conversation = self._begun([*self._system, *self._before])
         _say(f"{self._label()}> {visible_line(self._question)}")
         await self._ask(self._question)
 
     async def _new(self, rest: str) -> None:
         del rest
-        has_system = bool(self._messages) and self._messages[0]["role"] == "system"
-        self._messages = self._messages[:has_system]
+        self._messages = self._system
         self._conversation = self._question = None
-        self._is_counted = False
         self._keeping.kept = None
         _say("a new conversation")
 
@@ -301,7 +313,17 @@ def _say(text: str) -> None:
     """Print a line of ours, which is no answer, on stdout, dimmed."""
     from rich.text import Text  # noqa: PLC0415 - slow to import, needed on a terminal only
 
-    console().print(Text(text, style="dim"), soft_wrap=True)
+    console().print(Text(visible(text), style="dim"), soft_wrap=True)
+
+
+def _parted(text: str) -> tuple[str, str]:
+    """Return a command's name, and what stands behind it."""
+    name, *rest = text[1:].split(maxsplit=1) or [""]
+    return name, rest[0].strip() if rest else ""
+
+
+def _counted(messages: int) -> str:
+    return f"{messages} message{'' if messages == 1 else 's'}"
 
 
 def _saved(name: str, messages: list[Any]) -> str:
@@ -309,14 +331,14 @@ def _saved(name: str, messages: list[Any]) -> str:
     shown = visible_line(name)
     try:
         file = Path(name).expanduser()
-        text = _as_json(messages) if file.suffix == ".json" else _as_markdown(messages)
+        text = _as_json(messages) if file.suffix.lower() == ".json" else _as_markdown(messages)
         with file.open("x", encoding="utf-8", errors="replace") as opened:
             opened.write(text)
     except FileExistsError:
         return f"{shown} is there already: give another name"
     except (OSError, ValueError, RuntimeError) as error:  # the last: there is no such home
         return f"{shown} cannot be written: {getattr(error, 'strerror', None) or error}"
-    return f"{len(messages)} messages are in {shown}"
+    return f"{_counted(len(messages))} {'is' if len(messages) == 1 else 'are'} in {shown}"
 
 
 def _as_json(messages: list[Any]) -> str:

@@ -13,6 +13,7 @@ import re
 from typing import TYPE_CHECKING
 
 from tailrace._cli.terminal.leaves import leaves_of
+from tailrace._cli.terminal.line_ends import LineEnds
 from tailrace._printable import visible
 
 if TYPE_CHECKING:
@@ -38,7 +39,7 @@ class MarkdownFlow:
     def __init__(self, painter: Painter, room: int) -> None:
         self._painter = painter
         self._room = max(room, 1)
-        self._held = ""  # a carriage return whose line feed may follow
+        self._line_ends = LineEnds()
         self._source = ""
         self._number: int | None = None  # of the item with which the source begins
         self._goes_on = False  # whether the source begins within a list
@@ -53,10 +54,7 @@ class MarkdownFlow:
 
     def feed(self, text: str) -> None:
         """Take the next piece."""
-        text = self._held + text
-        self._held = "\r" if text.endswith("\r") else ""
-        text = text.removesuffix("\r").replace("\r\n", "\n")
-        self._source += visible(text)
+        self._source += visible(self._line_ends.feed(text))
 
     def take(self, *, whole: bool = False) -> tuple[list[str], list[str]]:
         """Return the lines that are settled since the last time, and all that are live now.
@@ -64,8 +62,7 @@ class MarkdownFlow:
         `whole`: whether the text ends here; then every line is settled.
         """
         if whole:
-            self._source += visible(self._held)
-            self._held = ""
+            self._source += visible(self._line_ends.close())
         if len(self._source) > MAX_OPEN_CHARACTERS and not whole:
             return self._broken(), []
         lines_over = self._leaves() if whole else self._leaves_over()
@@ -174,10 +171,9 @@ class MarkdownFlow:
             if is_first and leaf.kind == "text":
                 settled += self._cut(leaf)
             shown = self._lines(leaf, is_over=number < len(leaves) - 1, is_first=is_first)
-            if leaf.kind == "code":
-                shown = [part for line in shown for part in self._painter.folded(line)]
             lines += self._gap(leaf, is_first=is_first) + shown if shown else []
-        return lines
+        # No line that is drawn anew may be wider than the terminal, as code and tables may be.
+        return [part for line in lines[-self._room :] for part in self._painter.folded(line)]
 
     def _cut(self, leaf: Leaf) -> list[str]:
         """Return the first lines of a paragraph that has too many, if it can be parted."""

@@ -20,11 +20,23 @@ if TYPE_CHECKING:
 
 __all__ = ["Leaf", "inline_tokens", "leaves_of"]
 
-_READER = (
-    MarkdownIt("commonmark", {"html": False})
-    .enable(["table", "strikethrough"])
-    .disable(["reference"])
-)
+_MOST_NESTED = 100
+"""How deep lists and quotes are read; beyond that, what they hold is shown as it was written."""
+
+_MOST_BRACKETS = 1000
+"""How many opening brackets a text may have of which each may begin a link; to look for the end of
+each takes the longer, the more there are.
+"""
+
+
+def _reader(*without: str) -> MarkdownIt:
+    options = {"html": False, "maxNesting": _MOST_NESTED}
+    reader = MarkdownIt("commonmark", options).enable(["table", "strikethrough"])
+    return reader.disable(["reference", *without])
+
+
+_BLOCKS = _reader("inline")  # a leaf's text is read when it is painted, and by itself
+_INLINE, _INLINE_WITHOUT_LINKS = _reader(), _reader("link", "image")
 _QUOTE = "▌ "
 _BULLET = "• "
 
@@ -80,7 +92,8 @@ def leaves_of(text: str, number: int | None = None) -> list[Leaf]:
 
 def inline_tokens(text: str) -> list[Token]:
     """Return the tokens of inline Markdown: words, emphasis, code, links."""
-    (inline,) = _READER.parseInline(text)
+    reader = _INLINE if text.count("[") <= _MOST_BRACKETS else _INLINE_WITHOUT_LINKS
+    (inline,) = reader.parseInline(text)
     return inline.children or []
 
 
@@ -89,7 +102,7 @@ class _Reading:
 
     def __init__(self, text: str, number: int | None) -> None:
         self._lines = text.split("\n")
-        self._tokens = iter(_READER.parse(text))
+        self._tokens = iter(_BLOCKS.parse(text))
         self._within: list[_Container] = []
         self._numbers: list[int] = []
         self._tight = False
@@ -113,6 +126,14 @@ class _Reading:
                 self._within.pop()
             else:
                 self._walk(token)
+                if _is_too_deep(token):
+                    yield self._placed(self._unread(token), token)
+
+    def _unread(self, token: Token) -> Leaf:
+        """Return the lines of a quote or an item whose content the reader has left out."""
+        begin, end = token.map or (0, 0)
+        lines = [line.strip() for line in self._lines[begin:end]]
+        return Leaf("code", code=lines)
 
     def _leaf(self, token: Token) -> Leaf | None:
         """Return the leaf that a token begins, None for another token."""
@@ -181,9 +202,14 @@ class _Reading:
                 line = self._lines[each.map[0]] if each.map is not None else ""
             elif each.type == "inline":
                 rows[-1].append(each.content)
-            elif each.type == "tr_close":
+            elif each.type == "tr_close" and len(rows) > 1:  # the head makes the columns
                 rows[-1] += _surplus(line, len(rows[0]))
         return Leaf("table", rows=rows)
+
+
+def _is_too_deep(token: Token) -> bool:
+    is_container = token.type in ("blockquote_open", "list_item_open")
+    return is_container and token.level + 1 >= _MOST_NESTED
 
 
 def _code(token: Token) -> Leaf:

@@ -49,6 +49,7 @@ class Painter:
 
     def __init__(self, console: Console, width: int) -> None:
         self._console = console
+        self._columns = max(width, 1)
         self.width = max(width, _NARROWEST)
 
     def text_lines(self, leaf: Leaf, text: str, *, first: bool = True) -> list[str]:
@@ -108,8 +109,11 @@ class Painter:
         return self._ansi(self._behind(leaf, lines, first=begin == 0))
 
     def folded(self, line: str) -> list[str]:
-        """Return a line, sequences and all, as lines of the terminal's width."""
-        return self._ansi(self._fold(Text.from_ansi(line), self.width))
+        """Return a line, sequences and all, as lines that the terminal has room for."""
+        shown = Text.from_ansi(line)
+        if widest(shown.plain) <= self._columns:
+            return [line]
+        return self._ansi(self._fold(shown, self._columns))
 
     def _row(self, row: list[Text], widths: list[int]) -> list[Text]:
         folded = [
@@ -164,7 +168,7 @@ class Painter:
         ]
 
     def _folded(self, text: Text, leaf: Leaf) -> list[Text]:
-        return self._fold(text, self.width - cell_len(leaf.rest))
+        return self._fold(text, max(self.width - cell_len(leaf.rest), _NARROWEST))
 
     def _fold(self, text: Text, width: int) -> list[Text]:
         """Fold a text; no line is wider than `width`, by the widest measure of a terminal."""

@@ -118,10 +118,11 @@ class Keyboard:
         """
         self._work = task = asyncio.ensure_future(work)
         try:
-            with self._input.attach(self._read_keys):
+            with self._pasting(), self._input.attach(self._read_keys):
                 await asyncio.wait([task])
         finally:
             self._work = None
+            store_typeahead(self._input, self._input.flush_keys())  # an Escape nothing came behind
             if not task.done():  # this call is cancelled itself
                 task.cancel()
                 await asyncio.wait([task])
@@ -129,8 +130,26 @@ class Keyboard:
             raise Stopped
         return task.result()
 
+    @contextmanager
+    def _pasting(self) -> Iterator[None]:
+        """Have the terminal say what is pasted, as it does at the prompt.
+
+        Each line of it would be a question of its own otherwise.
+        """
+        if is_dumb_terminal():
+            yield
+            return
+        output = self._session.output
+        output.enable_bracketed_paste()
+        output.flush()
+        try:
+            yield
+        finally:
+            output.disable_bracketed_paste()
+            output.flush()
+
     def _read_keys(self) -> None:
-        keys = [*self._input.read_keys(), *self._input.flush_keys()]
+        keys = self._input.read_keys()
         is_gone = self._input.closed
         if is_gone or any(each.key in (Keys.ControlC, Keys.SIGINT) for each in keys):
             self._interrupt()
@@ -187,7 +206,7 @@ class _Completer(Completer):
         """Yield what the text in front of the cursor may be completed to."""
         del complete_event
         text = document.text_before_cursor
-        begin = len(text) - len(text.rpartition(" ")[2])
+        begin = text.find(" ") + 1  # a file's name may hold spaces
         for whole in self._complete(text):
             yield Completion(whole, begin - len(text))
 

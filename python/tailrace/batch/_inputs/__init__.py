@@ -78,7 +78,7 @@ def open_source(
         if is_stream(path):
             file = spooled(path, Path(folder), stdin)
             name = f"{name} (kept as {file})"
-        kind = _found_format(file, name) if format == "auto" else format
+        kind = _found_format(file, name, prompt_field) if format == "auto" else format
         fields = PromptFields(
             endpoint=endpoint,
             prompt=prompt_field,
@@ -114,7 +114,7 @@ def _refuse_fields(fields: PromptFields) -> None:
         )
 
 
-def _found_format(file: Path, name: str) -> str:
+def _found_format(file: Path, name: str, prompt: str) -> str:
     suffixes = [each.lower() for each in file.suffixes]
     while suffixes and suffixes[-1] in _PACKED:
         suffixes.pop()
@@ -127,9 +127,10 @@ def _found_format(file: Path, name: str) -> str:
     first = _first_object(file, name)
     if first is None:
         raise BatchInputError(f"{name}: {_other_form(file, name)}")
-    # Of an errors file, the lines of rows that were none have no request.
+    # Of an errors file, the lines of rows that were none have no request. Fields of a data set may
+    # be called url or body.
     is_openai = {"body", "url", "method"} & first.keys() or {"response", "error"} <= first.keys()
-    return "openai" if is_openai else "plain"
+    return "openai" if is_openai and not {prompt, "messages"} & first.keys() else "plain"
 
 
 def _other_form(file: Path, name: str) -> str:

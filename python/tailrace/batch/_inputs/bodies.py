@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import json
+import re
 from typing import Any
 
 import msgspec
 
-__all__ = ["check_body", "problem_of", "read_json_line"]
+from tailrace._messages import browser_text
+
+__all__ = ["check_body", "in_whole_characters", "problem_of", "read_json_line"]
 
 _MALFORMED = "JSON is malformed: "
 
 
-def problem_of(error: Exception) -> str:
-    """Return what is wrong with a line, in words."""
+def problem_of(error: Exception, line: bytes = b"") -> str:
+    """Return what is wrong with a `line`, in words."""
+    if isinstance(error, msgspec.DecodeError) and in_whole_characters(line) != line:
+        return "it holds half of a surrogate pair, which is no character"
     if isinstance(error, msgspec.ValidationError):
         return str(error).replace(" - at `$.", " at `").replace(" - at `$`", "")
     if isinstance(error, UnicodeDecodeError):
@@ -23,11 +29,35 @@ def problem_of(error: Exception) -> str:
 
 
 def read_json_line(line: bytes) -> Any:
-    """Return the value of a line that should be JSON, None where it is not."""
+    """Return the value of a line that should be JSON, None where it is not.
+
+    Half a character, as programs leave it that cut a text, is U+FFFD.
+    """
+    for edited in (bytes, in_whole_characters):
+        try:
+            return msgspec.json.decode(edited(line))
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+            continue
+    return None
+
+
+def in_whole_characters(line: bytes) -> bytes:
+    r"""Return JSON with U+FFFD for each half character (``\ud83d``); what is no JSON as it is."""
+    if _HALF.search(line) is None:
+        return line
     try:
-        return msgspec.json.decode(line)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-        return None
+        text = json.dumps(json.loads(line), separators=(",", ":"), ensure_ascii=False)
+    except (ValueError, RecursionError):
+        return line
+    whole = browser_text(text)
+    return line if whole == text else whole.encode()
+
+
+_HALF = re.compile(
+    rb"\\u[dD][89abAB][0-9a-fA-F]{2}(?!\\u[dD][c-fC-F])"
+    rb"|(?<!\\u[dD][89abAB][0-9a-fA-F]{2})\\u[dD][c-fC-F]"
+)
+"""What is half a character, unless its backslash is quoted."""
 
 
 class _Chat(msgspec.Struct, gc=False):

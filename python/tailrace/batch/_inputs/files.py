@@ -25,7 +25,8 @@ __all__ = ["is_packed", "lines_of", "reading", "unpacked"]
 
 _READ = 2**18
 _GZIP_MAGIC = b"\x1f\x8b"  # RFC 1952, 2.3.1
-_ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"  # RFC 8878, 3.1.1
+# RFC 8878, 3.1.1 and 3.1.2: a frame, or one to skip, as parallel packers put it in front.
+_ZSTD_MAGICS = (b"\x28\xb5\x2f\xfd", *(bytes((low, 0x2A, 0x4D, 0x18)) for low in range(0x50, 0x60)))
 _WINDOW_LOG = 27  # 128 MiB, as the zstd program allows by default
 _BOM = b"\xef\xbb\xbf"
 
@@ -33,7 +34,7 @@ _BOM = b"\xef\xbb\xbf"
 def is_packed(path: Path) -> bool:
     """Return whether the file at `path` is packed with gzip or zstd."""
     with path.open("rb") as file:
-        return file.read(4).startswith((_GZIP_MAGIC, _ZSTD_MAGIC))
+        return file.read(4).startswith((_GZIP_MAGIC, *_ZSTD_MAGICS))
 
 
 @contextmanager
@@ -48,7 +49,7 @@ def unpacked(path: Path, name: str) -> Iterator[IO[bytes]]:
         if first.startswith(_GZIP_MAGIC):
             with gzip.GzipFile(fileobj=file) as inside:
                 yield BufferedReader(inside, _READ)
-        elif first.startswith(_ZSTD_MAGIC):
+        elif first.startswith(_ZSTD_MAGICS):
             options: dict[int, int] = {zstd.DecompressionParameter.window_log_max: _WINDOW_LOG}
             with zstd.ZstdFile(file, options=options) as inside:
                 yield BufferedReader(inside, _READ)
@@ -83,5 +84,5 @@ def lines_of(path: Path, name: str) -> Iterator[tuple[int, bytes]]:
                 raise BatchInputError(problem)
             if number == 1:
                 line = line.removeprefix(_BOM)
-            if not line.isspace():
+            if line and not line.isspace():  # a mark of the order of bytes may be all there is
                 yield number, line

@@ -52,14 +52,14 @@ class OpenAILines(Source):
             return _row(number, line)
         read = read_json_line(record)
         if isinstance(read, dict):
-            raise RowError(_told_before(read) or problem_of(trouble), _id_in(read))
-        raise RowError(problem_of(trouble))
+            raise RowError(_told_before(read) or problem_of(trouble, record), _id_in(read))
+        raise RowError(problem_of(trouble, record))
 
     def fields_of(self, record: bytes) -> dict[str, Any]:
         """Return a line's ``custom_id`` and the members of its body."""
         line = read_json_line(record)
         body = line.get("body") if isinstance(line, dict) else None
-        return {"custom_id": line["custom_id"], **body} if isinstance(body, dict) else {}
+        return {"custom_id": line.get("custom_id"), **body} if isinstance(body, dict) else {}
 
     def shown(self, record: bytes) -> str:
         """Return a line as text."""

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from contextlib import contextmanager
+from math import isfinite
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import msgspec
@@ -10,6 +12,7 @@ import msgspec
 from tailrace.batch._arrow import arrow
 from tailrace.batch._inputs.files import reading
 from tailrace.batch._inputs.prompts import TableSource
+from tailrace.batch._rows import RowError
 from tailrace.errors import BatchInputError
 
 if TYPE_CHECKING:
@@ -37,6 +40,9 @@ class ParquetTable(TableSource):
         pa, parquet = arrow()
         with _understood(name, pa), parquet.ParquetFile(path) as file:
             columns = list(file.schema_arrow.names)
+        twice = sorted({each for each in columns if columns.count(each) > 1})
+        if twice:
+            raise BatchInputError(f"{name} has the column {twice[0]!r} twice")
         super().__init__(path, name, fields, columns)
 
     def records(self, *, whole: bool = False) -> Iterator[tuple[int, _Record]]:
@@ -56,15 +62,29 @@ class ParquetTable(TableSource):
                     yield number, (batch, index)
 
     def fields_of(self, record: _Record) -> dict[str, Any]:
-        """Return what a row holds, by its column's name."""
-        batch, index = record
-        columns = zip(batch.schema.names, batch.columns, strict=True)
-        values = {name: column[index].as_py() for name, column in columns}
-        return {name: _bare(value) for name, value in values.items() if value is not None}
+        """Return what a row holds, by its column's name. Raises RowError."""
+        return {name: self._value(name, cell) for name, cell in _cells(record) if cell.is_valid}
 
     def shown(self, record: _Record) -> str:
         """Return a row as text."""
-        return msgspec.json.encode(self.fields_of(record), enc_hook=str).decode()
+        values = {name: _as_text(cell) for name, cell in _cells(record) if cell.is_valid}
+        return msgspec.json.encode(values, enc_hook=str).decode()
+
+    def _value(self, name: str, cell: Any) -> Any:
+        """Return what a cell holds; raises RowError for what is sent and JSON cannot say."""
+        if not self.fields.is_needed(name):
+            return _as_text(cell)
+        try:
+            value = _bare(cell.as_py(maps_as_pydicts="strict"))
+        except UnicodeDecodeError:
+            problem = "is no UTF-8"
+        except (ValueError, OverflowError, KeyError) as error:
+            problem = f"cannot be read: {error}"
+        else:
+            problem = _unspeakable(value)
+        if problem:
+            raise RowError(f"its {name} {problem}")
+        return value
 
 
 @contextmanager
@@ -85,6 +105,44 @@ def _batch_size(metadata: Any) -> int:
     groups = [metadata.row_group(index) for index in range(metadata.num_row_groups)]
     largest = max((each.total_byte_size // (each.num_rows or 1) for each in groups), default=0)
     return max(1, min(_MOST_ROWS, _BATCH_BYTES // (largest or 1)))
+
+
+def _cells(record: _Record) -> Iterator[tuple[str, Any]]:
+    batch, index = record
+    for name, column in zip(batch.schema.names, batch.columns, strict=True):
+        yield name, column[index]
+
+
+def _as_text(cell: Any) -> Any:
+    """Return what a cell holds, as text where Python has no value for it."""
+    try:
+        return _bare(cell.as_py(maps_as_pydicts="lossy"))
+    except UnicodeDecodeError:
+        packed = getattr(cell, "as_buffer", None)
+        return str(cell) if packed is None else packed().to_pybytes().decode("utf-8", "replace")
+    except (ValueError, OverflowError):  # such as nanoseconds, and years beyond 9999
+        pass
+    return _in_words(cell)
+
+
+def _in_words(cell: Any) -> str:
+    pa, _ = arrow()
+    try:
+        return str(cell.cast(pa.string()).as_py())
+    except (pa.ArrowException, ValueError, OverflowError):
+        return str(getattr(cell, "value", type(cell).__name__))
+
+
+def _unspeakable(value: Any) -> str:
+    """Return why a value cannot be said in JSON, in words; empty where it can."""
+    if isinstance(value, float) and not isfinite(value):
+        return f"is {value}, which is no number of JSON"
+    if isinstance(value, bytes):
+        return "is bytes, and no text"
+    inside = value.values() if isinstance(value, dict) else value
+    if isinstance(inside, str) or not isinstance(inside, Iterable):
+        return ""
+    return next(filter(None, map(_unspeakable, inside)), "")
 
 
 def _bare(value: Any) -> Any:

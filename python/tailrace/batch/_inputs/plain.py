@@ -51,7 +51,7 @@ class PlainLines(TextLines):
         try:
             read = _read(record)
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-            problem = problem_of(error)
+            problem = problem_of(error, record)
         else:
             return {self.fields.prompt: read} if isinstance(read, str) else read
         raise RowError(problem)

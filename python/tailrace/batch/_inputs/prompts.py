@@ -54,6 +54,7 @@ columns, so that they are sent only where they are named.
 _ID_FIELDS = ("custom_id", "id")
 _NEAR = 0.85
 _MOST_NAMES = 1000
+_encode = msgspec.json.Encoder(decimal_format="number").encode
 # What takes a prompt: the body's field for it.
 _PROMPT_IN = {
     "/v1/chat/completions": "messages",
@@ -112,7 +113,7 @@ class PromptFields:
             elif not self.is_needed(name) and (meant := self.meant(name)):
                 raise RowError(f"its field {name} is unknown: {meant} may be meant", row_id)
         try:
-            encoded = msgspec.json.encode(body)
+            encoded = _encode(body)
         except (TypeError, ValueError, RecursionError) as error:
             problem = f"it cannot be sent as JSON: {error}"
         else:

@@ -9,6 +9,7 @@ import stat
 import sys
 import tempfile
 from contextlib import suppress
+from errno import EISDIR
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
@@ -25,7 +26,12 @@ _KEPT = "input"  # in the output folder
 
 def is_stream(path: str | Path) -> bool:
     """Return whether `path` names what can be read once alone. Raises OSError."""
-    return str(path) == "-" or not stat.S_ISREG(Path(path).stat().st_mode)
+    if str(path) == "-":
+        return True
+    mode = Path(path).stat().st_mode
+    if stat.S_ISDIR(mode):
+        raise IsADirectoryError(EISDIR, os.strerror(EISDIR))
+    return not stat.S_ISREG(mode)
 
 
 def spooled(path: str | Path, folder: Path, stdin: BinaryIO | None = None) -> Path:

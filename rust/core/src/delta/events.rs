@@ -331,7 +331,7 @@ impl EventReader {
         if output.reply.is_lines {
             return read_texts(&mut self.dialect, event, &mut output);
         }
-        let lines = event.data.lines().filter(|line| is_event_line(line));
+        let lines = event.data.lines().filter(|line| holds_event(line));
         for (line, number) in lines.zip(0..) {
             let name = event.name.filter(|_| number == 0);
             output.reply.events += 1;
@@ -443,8 +443,8 @@ fn read_bad<S: DeltaSink + ?Sized>(
         }
         return;
     }
-    if !event.data.contains('\n') || !event.data.lines().any(is_event_line) {
-        return judge_bad(event, dialect, output.reply);
+    if !event.data.contains('\n') || !event.data.lines().any(holds_event) {
+        return read_in_front(dialect, event, output);
     }
     for (line, number) in event.data.lines().zip(0..) {
         if !output.reply.is_open() {
@@ -455,9 +455,23 @@ fn read_bad<S: DeltaSink + ?Sized>(
         if is_event_line(line.data) {
             read_in_full(dialect, &line, output);
         } else {
-            judge_bad(&line, dialect, output.reply);
+            read_in_front(dialect, &line, output);
         }
     }
+}
+
+/// Reads an event whose data is no JSON object alone. Where one is in front of a program's other
+/// output, that is the event; else it is bad.
+fn read_in_front<S: DeltaSink + ?Sized>(
+    dialect: &mut AnyReader,
+    event: &Event<'_>,
+    output: &mut Output<'_, S>,
+) {
+    let Some((object, behind)) = split_output(event.data) else {
+        return judge_bad(event, dialect, output.reply);
+    };
+    output.reply.unread.push(behind);
+    read_in_full(dialect, &Event { data: object, ..*event }, output);
 }
 
 /// Reads the JSON texts on a line on which something else stands, too. False when there are none.
@@ -485,6 +499,26 @@ pub(super) fn is_event(line: &[u8]) -> bool {
 fn is_event_line(line: &str) -> bool {
     line.trim_ascii() == DONE || is_object(line)
 }
+
+fn holds_event(line: &str) -> bool {
+    is_event_line(line) || split_output(line).is_some()
+}
+
+/// The JSON object that begins a line, and what a program printed before the line's end: a tag, or
+/// words. `None` without either, and where another event follows.
+fn split_output(line: &str) -> Option<(&str, &str)> {
+    let line = line.trim_ascii();
+    let object = Reader::new(line).raw().ok().filter(|object| object.starts_with('{'))?;
+    let behind = line[object.len()..].trim_ascii_start();
+    let is_event = ["data:", "event:"].iter().any(|field| behind.starts_with(field));
+    let has_words =
+        || behind.starts_with(|first: char| first.is_ascii_alphabetic()) && behind.len() >= WORDS;
+    let is_output = behind.starts_with('<') || has_words();
+    (is_output && !is_event).then_some((object, behind))
+}
+
+/// Bytes that a program's words have at least: fewer are a part of broken JSON.
+const WORDS: usize = 12;
 
 /// Whether the value of a key of an event that can repeat can change what the event does.
 fn matters(dialect: &AnyReader, key: Text<'_>, kind: Kind, ids: &Ids) -> bool {

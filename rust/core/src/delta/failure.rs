@@ -167,14 +167,17 @@ pub(super) fn tells_error(data: &str) -> bool {
 
 /// Judges a stream that has its end marker and nothing else: what was not understood may say why.
 pub(super) fn judge_without_answer(dialect: &impl ReadSiteError, reply: &mut ReplyState) {
-    if reply.reopen_empty() && !judge_unread(dialect, reply) {
-        let unread = reply.unread.shown();
-        if let Some(likeness) = reply.likeness() {
-            reply.fail(ErrorKind::NotAStream, likeness, None, &unread.text);
-        } else {
-            let message = format!("it ended without an answer{}", unread.clause);
-            reply.fail(ErrorKind::Empty, message, None, &unread.text);
-        }
+    let told = reply.error.clone();
+    if !reply.reopen_empty() || judge_unread(dialect, reply) {
+        return;
+    }
+    let unread = reply.unread.shown();
+    if let Some(likeness) = reply.likeness() {
+        reply.fail(ErrorKind::NotAStream, likeness, None, &unread.text);
+    } else if let Some(told) = told {
+        let message = format!("{}{}", told.message, unread.clause);
+        let raw = if unread.text.is_empty() { &told.raw } else { &unread.text };
+        reply.fail(ErrorKind::Empty, message, None, raw);
     }
 }
 

@@ -215,6 +215,9 @@ impl fmt::Debug for PageTokens {
 
 const MAX_NONCE: usize = 256;
 
+/// The digits of the largest number that a database gives a post.
+const MAX_POST_ID: usize = 20;
+
 /// The nonce without surrounding white space, if it is valid: 1 to 256 visible ASCII characters.
 pub(super) fn valid_nonce(value: &str) -> Option<String> {
     let value = value.trim();
@@ -224,11 +227,12 @@ pub(super) fn valid_nonce(value: &str) -> Option<String> {
 }
 
 /// The post id without surrounding white space and the `<` that 1.9.16 to 2.2 put before it, if it
-/// is digits.
+/// is 1 to 20 digits.
 pub(super) fn valid_post_id(value: &str) -> Option<String> {
     let value = value.trim();
     let value = value.strip_prefix('<').map_or(value, str::trim_start);
-    let valid = !value.is_empty() && value.bytes().all(|byte| byte.is_ascii_digit());
+    let valid =
+        (1..=MAX_POST_ID).contains(&value.len()) && value.bytes().all(|byte| byte.is_ascii_digit());
     valid.then(|| value.to_owned())
 }
 
@@ -368,7 +372,10 @@ impl Element<'_> {
             rest_url: system.rest_url,
             session_id: system.session_id,
             start_sentence: params.start_sentence,
-            max_length: params.max_length.and_then(|length| length.parse().ok()),
+            max_length: params
+                .max_length
+                .and_then(|length| length.parse().ok())
+                .filter(|most| *most > 0),
             mode: params.mode,
             ..ChatWidget::new(WidgetKind::AiEngine, placement)
         }

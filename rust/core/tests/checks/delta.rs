@@ -10,7 +10,10 @@ use super::cutting::{reads, sizes};
 
 pub fn check(data: &[u8]) {
     let [kind, max_event, max_body, data @ ..] = data else { return };
-    let dialect = DIALECTS[usize::from(kind & 3 | kind >> 4 & 4)];
+    // The failure tail is of text alone: with any other dialect its bit says that it is a later one.
+    let index = usize::from(kind & 3 | kind >> 4 & 4);
+    let later = if kind & 16 != 0 && DIALECTS[index] != Dialect::Text { 8 } else { 0 };
+    let dialect = DIALECTS[(index + later) % DIALECTS.len()];
     let options = DeltaOptions {
         content_type: (kind & 4 != 0).then(|| "text/html".to_owned()),
         status: if kind & 8 == 0 { 200 } else { 404 },

@@ -99,9 +99,9 @@ impl DialectReader for AiEngine {
         output: &mut Output<'_, S>,
     ) -> Result<(), JsonError> {
         let answer = Answer::read(body)?;
-        if answer.success == Some(false) || answer.has_error {
+        if answer.is_failure() {
             fail_upstream(body, self, output.reply);
-        } else if answer.reply.is_filled() || (answer.success.is_some() && !answer.has_data) {
+        } else if answer.is_one() {
             self.read_answer(&answer, body, output);
         } else {
             judge_json(body, output.reply);
@@ -150,10 +150,15 @@ impl AiEngine {
             _ => Cow::Borrowed(""),
         };
         match Answer::read(&text) {
-            Ok(answer) if answer.success == Some(false) || answer.has_error => {
-                fail_upstream(&text, self, output.reply);
+            Ok(answer) if answer.is_failure() => fail_upstream(&text, self, output.reply),
+            Ok(answer) => {
+                if !answer.is_one() && !output.has_answered() {
+                    judge_json(&text, output.reply);
+                }
+                if output.reply.is_open() {
+                    self.read_answer(&answer, &text, output);
+                }
             }
-            Ok(answer) => self.read_answer(&answer, &text, output),
             Err(_) => {
                 output.reply.unread.push(&text);
                 self.read_answer(&Answer::default(), &text, output);
@@ -178,7 +183,8 @@ impl AiEngine {
         } else {
             has_text = answer.deliver_images(output);
         }
-        output.pass_over(Unspoken::Other, answer.page_parts, Teller::Piece);
+        let page_parts = count_of(answer.shortcuts) + count_of(answer.blocks);
+        output.pass_over(Unspoken::Other, page_parts, Teller::Piece);
         let calls = answer.deliver_calls(output);
         if !output.reply.is_open() {
             return; // more was to be collected than may be
@@ -255,8 +261,10 @@ struct Answer<'a> {
     images: &'a str,
     /// What the page is to do, as it was written.
     actions: &'a str,
-    /// How many buttons and blocks the page is to show.
-    page_parts: u64,
+    /// Buttons that the page is to show, as they were written.
+    shortcuts: &'a str,
+    /// What else it is to show, as it was written.
+    blocks: &'a str,
     counts: Counts,
     response_id: Option<Text<'a>>,
     /// A nonce for later requests.
@@ -274,10 +282,8 @@ impl<'a> Answer<'a> {
                 "reply" => answer.reply = Content::read(reader)?,
                 "images" => answer.images = reader.raw()?,
                 "actions" => answer.actions = reader.raw()?,
-                "shortcuts" | "blocks" => {
-                    let parts = reader.list_or_skip(Reader::skip)?.unwrap_or_default();
-                    answer.page_parts += parts.len() as u64;
-                }
+                "shortcuts" => answer.shortcuts = reader.raw()?,
+                "blocks" => answer.blocks = reader.raw()?,
                 "usage" => answer.counts = Counts::read(reader)?.unwrap_or_default(),
                 "new_token" => answer.new_token = read_filled(reader)?,
                 "responseId" => answer.response_id = read_filled(reader)?,
@@ -286,6 +292,15 @@ impl<'a> Answer<'a> {
             Ok(())
         })?;
         Ok(answer)
+    }
+
+    fn is_failure(&self) -> bool {
+        self.success == Some(false) || self.has_error
+    }
+
+    /// Whether it says of itself that it is an answer of this plugin.
+    fn is_one(&self) -> bool {
+        self.reply.is_filled() || (self.success.is_some() && !self.has_data)
     }
 
     /// The tokens, where any were counted: an image has none.
@@ -323,10 +338,12 @@ impl<'a> Answer<'a> {
     fn untold_images(&self) -> u64 {
         let reply = self.reply.decode().unwrap_or_default();
         let mut untold = 0;
-        // The value is valid: it was read before.
-        let _ = Reader::new(self.images).array_or_skip(|reader| {
-            let url = read_filled(reader)?;
-            untold += u64::from(url.is_some_and(|url| !reply.contains(&*url.decode())));
+        for_each(self.images, |reader| {
+            let is_told = match Content::read(reader)? {
+                Content::Text(url) => reply.contains(&*url.decode()),
+                image => !image.is_filled(),
+            };
+            untold += u64::from(!is_told);
             Ok(())
         });
         untold
@@ -335,12 +352,14 @@ impl<'a> Answer<'a> {
     /// Delivers the images of an answer without text, as the plugin writes them into one.
     fn deliver_images<S: DeltaSink + ?Sized>(&self, output: &mut Output<'_, S>) -> bool {
         let mut is_any = false;
-        // The value is valid: it was read before.
-        let _ = Reader::new(self.images).array_or_skip(|reader| {
-            if let Some(url) = read_filled(reader)? {
+        for_each(self.images, |reader| {
+            let image = Content::read(reader)?;
+            if let Some(url) = image.text() {
                 let line = format!("![Image]({})\n", url.decode());
                 output.say_decoded(Spoken::Text, &line);
                 is_any = true;
+            } else if image.is_filled() {
+                output.pass_over(Unspoken::Image, 1, Teller::Piece);
             }
             Ok(())
         });
@@ -350,8 +369,7 @@ impl<'a> Answer<'a> {
     /// Delivers the functions of the page that the model calls, and returns their number.
     fn deliver_calls<S: DeltaSink + ?Sized>(&self, output: &mut Output<'_, S>) -> u64 {
         let mut calls = 0;
-        // The value is valid: it was read before.
-        let _ = Reader::new(self.actions).array_or_skip(|reader| {
+        for_each(self.actions, |reader| {
             let action = Action::read(reader)?;
             if action.kind.is_some_and(|kind| kind == *"function") && action.call.has_name() {
                 output.tool_call(&CallPiece { index: Some(calls), ..action.call });
@@ -363,6 +381,26 @@ impl<'a> Answer<'a> {
         });
         calls
     }
+}
+
+/// Reads each element of a list; PHP writes one with gaps as an object.
+fn for_each<'a>(list: &'a str, mut read: impl FnMut(&mut Reader<'a>) -> Result<(), JsonError>) {
+    let mut reader = Reader::new(list);
+    // The value is valid: it was read before.
+    let _ = match reader.peek() {
+        Ok(Kind::Object) => reader.object(|_, reader| read(reader)),
+        _ => reader.array_or_skip(read).map(drop),
+    };
+}
+
+/// How many elements a list has.
+fn count_of(list: &str) -> u64 {
+    let mut count = 0;
+    for_each(list, |reader| {
+        count += 1;
+        reader.skip()
+    });
+    count
 }
 
 /// One thing that the page is to do.

@@ -358,8 +358,12 @@ class AIEngine1999Site(AIEngineSite):
 _DEFAULT = AIEngineBot("default", 'Pilot "A" & <b>')
 _SHORT = AIEngineBot("chatbot-qmv3ka", "Otto", max_length=64, start_sentence="")
 _POPUP = AIEngineBot("default", "Popup pilot", popup=True)
+_EVERYWHERE = AIEngineBot("default", "Harbour", popup=True, start_sentence="")
 
 AIEngineSite.pages = (
+    AIEnginePage(
+        "site-wide", "/", "a bot of the whole site, without a greeting", 2, bots=(_EVERYWHERE,)
+    ),
     AIEnginePage("inline", "/help/", "a bot in the page", 5, bots=(_DEFAULT,)),
     AIEnginePage("popup", "/help-popup/", "a bot that pops up", 10, bots=(_POPUP,)),
     AIEnginePage("two", "/help-two/", "two bots", 6, bots=(_DEFAULT, _SHORT)),

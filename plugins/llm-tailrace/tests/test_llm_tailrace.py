@@ -1,0 +1,507 @@
+"""The plugin in the real `llm`: its command, and its Python API with asyncio and without."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import threading
+import tomllib
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import llm
+import pytest
+from llm.parts import ReasoningPart, TextPart, ToolCallPart, ToolResultPart
+from mill import KEY, answer
+from pydantic import BaseModel
+
+import tailrace
+from llm_tailrace import _apis
+from tailrace.providers._responses import RESPONSE_OPTIONS
+from tailrace.sites import SOFTWARE, Secret
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from tailrace.replica import Replica
+
+pytestmark = [pytest.mark.filterwarnings("default"), pytest.mark.usefixtures("home")]
+
+HERE = Path(__file__).parents[1]
+PAGES = ("shop", "kit", "gem")
+APIS = ("chat", "answers", "claude", "google", "llama")
+RESULT = "12 m, rising"
+PNG = b"\x89PNG\r\n\x1a\n of no picture"
+SCHEMA = {"type": "object", "properties": {"at": {"type": "string"}}, "required": ["at"]}
+THINKS: dict[str, dict[str, Any]] = {
+    "chat": {},
+    "answers": {"extra": {"include": ["reasoning.encrypted_content"], "store": False}},
+    "claude": {
+        "max_tokens": 4000,
+        "extra": {"thinking": {"type": "enabled", "budget_tokens": 2048}},
+    },
+    "google": {"extra": {"generationConfig": {"thinkingConfig": {"includeThoughts": True}}}},
+    "llama": {"reasoning_effort": "high"},
+}
+"""By what each API has its model think aloud; all do at the word ``[[think]]``."""
+
+
+def model(name: str) -> llm.Model:
+    return llm.get_model(f"tailrace/{name}")
+
+
+def async_model(name: str) -> llm.AsyncModel:
+    return llm.get_async_model(f"tailrace/{name}")
+
+
+def level(at: str) -> str:
+    """Read a gauge."""
+    return f"{RESULT}, {at}"
+
+
+def sent(replica: Replica, site: str) -> Any:
+    """The newest request's body at a site of the replica."""
+    return [each.json for each in replica.exchanges if each.site == site and each.json][-1]
+
+
+# -- what there is ---------------------------------------------------------------------------------
+
+
+def test_the_version_is_that_of_tailrace() -> None:
+    project = tomllib.loads((HERE / "pyproject.toml").read_text("utf-8"))["project"]
+    assert project["version"] == tailrace.__version__
+    assert f"tailrace=={tailrace.__version__}" in project["dependencies"]
+    assert model("shop")  # which loads plugins
+    (plugin,) = [each for each in llm.get_plugins() if each["name"] == "llm-tailrace"]
+    assert plugin["version"] == tailrace.__version__
+    licence = (HERE / "LICENSE").read_bytes()
+    assert licence == (HERE.parents[1] / "LICENSE").read_bytes()
+
+
+def test_every_site_is_a_model_and_every_model_of_its_profile() -> None:
+    ids = [each.model_id for each in llm.get_models() if each.model_id.startswith("tailrace/")]
+    own = [f"tailrace/{name}" for name in ("shop", "kit", "gem", *APIS)]
+    named = ["tailrace/chat/gpt-4o", "tailrace/chat/gpt-4o-mini"]
+    assert sorted(ids) == sorted([*own, *named])
+    asynchronous = [each.model_id for each in llm.get_async_models()]
+    assert [each for each in asynchronous if each.startswith("tailrace/")] == ids
+
+
+def test_what_a_site_takes_is_what_its_api_has() -> None:
+    for name in PAGES:
+        page = model(name)
+        assert (page.supports_tools, page.supports_schema) == (False, False)
+        assert page.attachment_types == frozenset()
+    for name in APIS:
+        assert model(name).supports_tools
+        assert "image/png" in model(name).attachment_types
+    responses = set(model("answers").Options.model_fields) - {"json_object", "model"}
+    offered = set(_apis._OPTIONS) & SOFTWARE["openai"].options & RESPONSE_OPTIONS
+    assert responses == offered | {"extra"}
+
+
+async def test_the_command_lists_them(command: Callable[..., Any]) -> None:
+    code, output, errors = await command("models", "list", "--options", "-q", "tailrace/")
+    assert (code, errors) == (0, "")
+    assert "Tailrace: tailrace/shop" in output
+    assert "temperature" in output
+
+
+# -- text ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", [*PAGES, *APIS])
+def test_an_answer(name: str) -> None:
+    response = model(name).prompt("Hello")
+    pieces = list(response)
+    assert "".join(pieces) == response.text() == answer()
+    assert len(pieces) > 5 or name == "gem"  # which sends all at once
+    assert model(name).prompt("Hello", stream=False).text() == answer()
+
+
+@pytest.mark.parametrize("name", [*PAGES, *APIS])
+async def test_an_answer_with_asyncio(name: str) -> None:
+    response = async_model(name).prompt("Hello")
+    pieces = [piece async for piece in response]
+    expected = await asyncio.to_thread(answer)
+    assert "".join(pieces) == await response.text() == expected
+    assert len(pieces) > 5 or name == "gem"
+
+
+async def test_an_answer_for_blocking_code_in_a_running_loop() -> None:
+    """As in a notebook, where everything runs in a loop."""
+    assert model("shop").prompt("Hello").text() == await asyncio.to_thread(answer)
+
+
+@pytest.mark.parametrize("options", [[], ["--no-stream"], ["--async"]])
+async def test_an_answer_of_the_command(command: Callable[..., Any], options: list[str]) -> None:
+    expected = await asyncio.to_thread(answer)
+    for name in ("shop", "chat/gpt-4o"):
+        code, output, errors = await command("-m", f"tailrace/{name}", *options, "Hello")
+        assert (code, output) == (0, f"{expected}\n"), errors
+        assert errors == ""
+
+
+def test_an_answer_that_is_left_leaves_nothing() -> None:
+    before = threading.active_count()
+    pieces: Iterator[str] = iter(model("shop").prompt("Hello [[stall]]"))
+    next(pieces)
+    assert threading.active_count() > before
+    pieces.close()  # type: ignore[attr-defined]
+    assert threading.active_count() == before
+
+
+# -- conversations ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", [*PAGES, *APIS])
+def test_a_conversation(name: str, replica: Replica) -> None:
+    conversation = model(name).conversation()
+    first = conversation.prompt("Hello", system="Be brief.").text()
+    assert conversation.prompt("I am back").text() != first
+    roles = [message.role for message in conversation.responses[-1].prompt.messages]
+    assert roles == ["system", "user", "assistant", "user"]
+    posted = [each for each in replica.exchanges if each.method == "POST"][-1]
+    dialogue = json.dumps([posted.form, posted.json], ensure_ascii=False)
+    for said in ("Be brief.", "Hello", "You asked", "I am back"):
+        assert said in dialogue
+
+
+@pytest.mark.parametrize("name", APIS)
+async def test_a_conversation_with_asyncio(name: str) -> None:
+    conversation = async_model(name).conversation()
+    await conversation.prompt("Hello").text()
+    assert "(2 earlier turns)" in await conversation.prompt("And now?").text()
+
+
+async def test_a_conversation_of_the_command(command: Callable[..., Any]) -> None:
+    await command("-m", "tailrace/claude", "-s", "Be brief.", "Hello")
+    code, output, errors = await command("-c", "And now?")
+    assert (code, errors) == (0, "")
+    assert "“And now?” (2 earlier turns)" in output
+    code, output, _ = await command("logs", "-n", "1", "--json")
+    (logged,) = json.loads(output)
+    assert logged["model"] == "tailrace/claude"
+    assert logged["response"].startswith("You asked: “And now?”")
+
+
+# -- tools -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", APIS)
+@pytest.mark.parametrize("marker", ["tool", "tools"])
+def test_a_loop_with_tools(name: str, marker: str) -> None:
+    chain = model(name).chain(f"How high? [[{marker}]]", tools=[level])
+    text = chain.text()
+    assert f"{RESULT}, at 1" in text
+    assert (f"{RESULT}, at 2" in text) == (marker == "tools")
+    first, last = chain._responses
+    assert [call.arguments["at"] for call in first.tool_calls()] == (
+        ["at 1", "at 2"] if marker == "tools" else ["at 1"]
+    )
+    ids = [call.tool_call_id for call in first.tool_calls()]
+    parts = [part for message in first.messages() for part in message.parts]
+    assert [part.tool_call_id for part in parts if isinstance(part, ToolCallPart)] == ids
+    assert last.text() == text
+
+
+@pytest.mark.parametrize("name", APIS)
+async def test_a_loop_with_tools_and_asyncio(name: str) -> None:
+    text = await async_model(name).chain("How high? [[tools]]", tools=[level]).text()
+    assert f"{RESULT}, at 2" in text
+
+
+async def test_a_loop_with_tools_of_the_command(command: Callable[..., Any]) -> None:
+    function = f"def level(at: str) -> str:\n    return f'{RESULT}, {{at}}'\n"
+    for name in ("google", "claude"):
+        code, output, errors = await command(
+            "-m", f"tailrace/{name}", "--functions", function, "How high? [[tool]]"
+        )
+        assert code == 0, errors
+        assert f"{RESULT}, at 1" in output
+        code, output, errors = await command("-c", "-m", f"tailrace/{name}", "And now?")
+        assert code == 0, errors
+        assert "And now?" in output
+
+
+def test_a_page_refuses_tools_and_schemas() -> None:
+    with pytest.raises(ValueError, match="does not support tools"):
+        model("shop").prompt("Hello", tools=[level])
+    with pytest.raises(ValueError, match="does not support schemas"):
+        model("shop").prompt("Hello", schema=SCHEMA)
+
+
+def test_calls_of_a_dialogue_are_refused_by_a_page_by_name() -> None:
+    messages = [
+        llm.user("How high?"),
+        llm.assistant(ToolCallPart("level", {"at": "x"}, "call-1")),
+        llm.tool_message(ToolResultPart("level", RESULT, "call-1")),
+    ]
+    with pytest.raises(llm.ModelError, match="tailrace/shop: message 1 holds tool_calls"):
+        model("shop").prompt(messages=messages).text()
+    with pytest.raises(llm.ModelError, match="a tool call or reasoning"):
+        model("chat").prompt(messages=[llm.user(ToolCallPart("level", {}, "call-1"))]).text()
+
+
+def test_a_call_that_no_tool_was_given_for_is_told(caplog: pytest.LogCaptureFixture) -> None:
+    tool = {"type": "function", "function": {"name": "tide", "parameters": SCHEMA}}
+    asked = model("chat")
+    asked.site = asked.site.replace(tools=[tool])
+    response = asked.prompt("How high? [[tool]]")
+    assert response.text() == ""
+    assert [call.name for call in response.tool_calls()] == ["tide"]
+    assert "calls tools that it was not given: tide" in caplog.text
+
+
+# -- reasoning -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", APIS)
+def test_reasoning_comes_as_events(name: str) -> None:
+    response = model(name).prompt("Hello [[think]]", **THINKS[name])
+    kinds = [event.type for event in response.stream_events()]
+    assert kinds[0] == "reasoning"
+    assert kinds[-1] in ("text", "reasoning")
+    (message,) = response.messages()
+    thoughts = [part for part in message.parts if isinstance(part, ReasoningPart)]
+    assert any(part.text for part in thoughts)
+    assert [part for part in message.parts if isinstance(part, TextPart)]
+
+
+@pytest.mark.parametrize("name", APIS)
+def test_signed_thoughts_go_back(name: str, replica: Replica) -> None:
+    """The services refuse results whose calls come without what they signed."""
+    text = model(name).chain("How high? [[tools]] [[think]]", tools=[level], options=THINKS[name])
+    assert f"{RESULT}, at 2" in text.text()
+    conversation = model(name).conversation()
+    conversation.prompt("Hello [[think]]", **THINKS[name]).text()
+    assert "“And now?”" in conversation.prompt("And now?", **THINKS[name]).text()
+    if name == "claude":
+        (blocks,) = [each["content"] for each in sent(replica, "anthropic")["messages"][1:2]]
+        assert [each["type"] for each in blocks] == ["thinking", "text"]
+
+
+def test_thoughts_stay_with_their_api() -> None:
+    conversation = model("claude").conversation()
+    conversation.prompt("Hello [[think]]", **THINKS["claude"]).text()
+    messages = conversation.responses[-1].prompt.messages + conversation.responses[-1].messages()
+    for name in ("google", "answers", "llama", "chat", "shop"):
+        assert model(name).prompt("And now?", messages=messages).text()
+
+
+# -- forms, options, attachments -------------------------------------------------------------------
+
+
+class Level(BaseModel):
+    """A level, read at a gauge."""
+
+    gauge: str
+    metres: float
+
+
+@pytest.mark.parametrize("name", APIS)
+def test_an_answer_in_the_form_of_a_schema(name: str) -> None:
+    assert json.loads(model(name).prompt("Hello", schema=SCHEMA).text()) == {"at": "at 1"}
+    told = json.loads(model(name).prompt("Hello", schema=Level).text())
+    assert Level.model_validate(told) == Level(gauge="gauge 1", metres=1)
+
+
+def test_options_are_those_of_the_request(replica: Replica) -> None:
+    model("chat").prompt("Hello", temperature=0.5, max_tokens=900, stop=["@"], seed=7).text()
+    body = sent(replica, "openai")
+    told = {name: body[name] for name in ("temperature", "max_tokens", "stop", "seed", "model")}
+    assert told == {
+        "temperature": 0.5,
+        "max_tokens": 900,
+        "stop": ["@"],
+        "seed": 7,
+        "model": "gpt-4o",
+    }
+    model("chat").prompt("Hello, as JSON", model="gpt-4o-mini", json_object=True).text()
+    body = sent(replica, "openai")
+    assert (body["model"], body["response_format"]) == ("gpt-4o-mini", {"type": "json_object"})
+    model("chat/gpt-4o-mini").prompt("Hello").text()
+    assert sent(replica, "openai")["model"] == "gpt-4o-mini"
+
+
+async def test_options_of_the_command(command: Callable[..., Any], replica: Replica) -> None:
+    code, _, errors = await command(
+        *("-m", "tailrace/llama", "-o", "temperature", "0.5", "-o", "stop", '["@"]'),
+        *("-o", "extra", '{"options": {"num_ctx": 8192}}', "Hello"),
+    )
+    assert code == 0, errors
+    options = sent(replica, "ollama")["options"]
+    assert options == {"temperature": 0.5, "stop": ["@"], "num_ctx": 8192}
+    code, _, errors = await command("-m", "tailrace/llama", "-o", "extra", "{", "Hello")
+    assert (code, "no JSON" in errors) == (1, True)
+    code, _, errors = await command("-m", "tailrace/shop", "-o", "temperature", "1", "Hello")
+    assert (code, "temperature" in errors) == (1, True)
+
+
+def test_a_schema_and_a_json_object_cannot_both_be_had() -> None:
+    with pytest.raises(llm.ModelError, match="json_object and a schema"):
+        model("chat").prompt("Hello", schema=SCHEMA, json_object=True).text()
+
+
+def test_log_probabilities_are_kept() -> None:
+    response = model("llama").prompt("Hello", logprobs=True)
+    text = response.text()
+    tokens = [
+        each["token"] for told in response.response_json["logprobs"] for each in told["content"]
+    ]
+    assert "".join(tokens) == text
+
+
+@pytest.mark.parametrize("name", APIS)
+def test_an_image_is_sent(name: str) -> None:
+    picture = llm.Attachment(type="image/png", content=PNG)
+    assert (
+        model(name).prompt("What is it?", attachments=[picture]).text().startswith("I see 1 image")
+    )
+
+
+async def test_an_image_is_sent_with_asyncio() -> None:
+    picture = llm.Attachment(type="image/png", content=PNG)
+    response = async_model("claude").prompt("What is it?", attachments=[picture])
+    assert (await response.text()).startswith("I see 1 image")
+
+
+@pytest.mark.parametrize(("name", "key"), [("chat", "input_audio"), ("google", "inlineData")])
+def test_a_sound_is_sent(name: str, key: str, replica: Replica) -> None:
+    sound = llm.Attachment(type="audio/wav", content=b"RIFF")
+    model(name).prompt("What is it?", attachments=[sound]).text()
+    assert key in json.dumps(sent(replica, {"chat": "openai", "google": "gemini"}[name]))
+
+
+def test_an_attachment_is_refused_where_there_is_no_place_for_it() -> None:
+    picture = llm.Attachment(type="image/png", content=PNG)
+    sound = llm.Attachment(type="audio/wav", content=b"RIFF")
+    with pytest.raises(ValueError, match="does not support attachments"):
+        model("shop").prompt("What is it?", attachments=[picture])
+    with pytest.raises(ValueError, match="attachments of type 'audio/wav'"):
+        model("claude").prompt("What is it?", attachments=[sound])
+    with pytest.raises(llm.ModelError, match="message 0 holds a part of the type 'image_url'"):
+        model("shop").prompt(messages=[llm.user("What is it?", picture)]).text()
+
+
+# -- what is told ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", APIS)
+def test_usage_is_told(name: str) -> None:
+    response = model(name).prompt("Hello")
+    usage = response.usage()
+    assert (usage.input or 0) > 0
+    assert (usage.output or 0) > 0
+    assert response.resolved_model
+    assert response.response_json["end"] in ("done", "stopped")
+
+
+def test_an_answer_that_is_cut_says_so(caplog: pytest.LogCaptureFixture) -> None:
+    response = model("chat").prompt("Hello", max_tokens=5)
+    assert response.text()
+    assert response.response_json["finish_reason"] == "length"
+    assert "the answer is not whole: its end is 'length'" in caplog.text
+
+
+def test_a_refusal_is_what_the_model_says() -> None:
+    response = model("chat").prompt("[[refuse]]")
+    assert response.text() == response.response_json["refusal"] != ""
+
+
+# -- keys ------------------------------------------------------------------------------------------
+
+
+def test_the_key_is_the_profiles_unless_one_is_given(home: Path) -> None:
+    with pytest.raises(llm.ModelError, match=r"tailrace/chat: .*401"):
+        model("chat").prompt("Hello", key="sk-wrong").text()
+    (home / "keys.json").write_text(json.dumps({"mill": KEY}))
+    assert model("chat").prompt("Hello", key="mill").text() == answer()
+    with pytest.raises(llm.ModelError, match="tailrace/shop takes no key"):
+        model("shop").prompt("Hello", key="sk-wrong").text()
+
+
+def test_a_key_that_is_not_set_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("MILL_KEY")
+    with pytest.raises(llm.ModelError, match=r"sites\.chat\.api_key_env: .*MILL_KEY is not set"):
+        model("chat").prompt("Hello").text()
+    assert isinstance(model("chat").site.api_key, Secret)
+
+
+# -- failures --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["chat", "claude", "shop"])
+def test_text_before_a_failure_is_delivered(name: str) -> None:
+    pieces: list[str] = []
+    with pytest.raises(llm.ModelError, match=f"tailrace/{name}: ") as raised:
+        pieces.extend(model(name).prompt("[[midfail]]"))
+    assert "".join(pieces)
+    assert isinstance(raised.value.__cause__, tailrace.StreamError)
+
+
+async def test_text_before_a_failure_is_delivered_with_asyncio() -> None:
+    pieces: list[str] = []
+    with pytest.raises(llm.ModelError, match="tailrace/chat: "):  # noqa: PT012
+        async for piece in async_model("chat").prompt("[[midfail]]"):
+            pieces.append(piece)  # noqa: PERF401 - what came before is what is looked at
+    assert "".join(pieces)
+
+
+async def test_a_failure_of_the_command(command: Callable[..., Any]) -> None:
+    code, output, errors = await command("-m", "tailrace/chat", "[[cut]]")
+    assert code == 1
+    assert output.startswith("You asked")
+    assert "Error: tailrace/chat: the reply broke off" in errors
+    code, output, errors = await command("-m", "tailrace/chat", "[[err429]]")
+    assert (code, output) == (1, "")
+    assert "HTTP 429" in errors
+
+
+def test_arguments_that_are_no_json_are_told() -> None:
+    with pytest.raises(llm.ModelError, match="the arguments of the tool") as raised:
+        model("chat").prompt("Hello [[tool]]", tools=[level], max_tokens=2).tool_calls()
+    assert isinstance(raised.value.__cause__, tailrace.ToolArgumentsError)
+
+
+# -- files -----------------------------------------------------------------------------------------
+
+
+async def test_a_file_with_an_error_is_told_and_others_go_on(
+    home: Path, command: Callable[..., Any]
+) -> None:
+    (home / "tailrace.toml").write_text("[sites.shop]\nurl = 5\n")
+    code, output, errors = await command("models", "list")
+    assert code == 0
+    assert "OpenAI" in output
+    assert "llm-tailrace: no site of this file is a model:" in errors
+    assert "sites.shop.url" in errors
+
+
+def test_a_file_that_came_with_a_folder_wants_trust(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("XDG_CONFIG_HOME", "XDG_STATE_HOME"):
+        monkeypatch.setenv(name, str(home / name))
+    monkeypatch.delenv("TAILRACE_CONFIG")
+    monkeypatch.chdir(home)
+    assert model("shop").prompt("Hello").text() == answer()
+    with pytest.raises(llm.ModelError, match="run `tailrace trust`"):
+        model("chat").prompt("Hello").text()
+
+
+async def test_models_that_servers_tell_are_kept(home: Path, command: Callable[..., Any]) -> None:
+    code, output, errors = await command("tailrace", "refresh")
+    assert code == 0, errors
+    told = dict(line.split(": ") for line in output.splitlines())
+    assert set(told) == {"answers", "claude", "google", "llama"}
+    assert model("claude/claude-opus-4-8").prompt("Hello").text()
+    code, output, errors = await command("tailrace", "refresh", "chat", "shop")
+    assert (code, output) == (1, "chat: 4 models\n")
+    assert "shop: sites of the software wordpress tell no list of models" in errors
+    code, output, errors = await command("tailrace", "refresh", "nowhere")
+    assert (code, "has a site 'nowhere'" in errors) == (1, True)
+    (home / "tailrace-models.json").write_text("[")
+    code, output, errors = await command("models", "list", "-q", "tailrace/")
+    assert (code, "is not read" in errors) == (0, True)
+    assert "tailrace/claude" in output

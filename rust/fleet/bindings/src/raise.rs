@@ -1,0 +1,22 @@
+//! The exceptions of `tailrace.errors`, made by name.
+
+use pyo3::prelude::*;
+
+/// An `InvalidRequestError`: the caller's input cannot be used.
+pub fn invalid(py: Python<'_>, message: &str) -> PyErr {
+    let errors = PyModule::import(py, "tailrace.errors");
+    match errors.and_then(|errors| errors.call_method1("InvalidRequestError", (message,))) {
+        Ok(error) => PyErr::from_value(error),
+        Err(error) => error,
+    }
+}
+
+/// An `InvalidRequestError`: the fleet's threads are another process's.
+pub fn forked(py: Python<'_>) -> PyErr {
+    invalid(py, "this fleet belongs to the process that made it: make one in this process")
+}
+
+/// An `InvalidRequestError`: the fleet was closed.
+pub fn closed(py: Python<'_>) -> PyErr {
+    invalid(py, "the fleet is closed")
+}

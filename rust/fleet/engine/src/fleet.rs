@@ -1,0 +1,276 @@
+//! The threads of a fleet, and how they are spoken to from others.
+
+use std::io;
+use std::os::unix::net::UnixStream;
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::task::Waker;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use atomic_waker::AtomicWaker;
+use tokio::runtime::Builder;
+use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
+
+use crate::clock::Clock;
+use crate::outbox::{Taken, Waiting, lock};
+use crate::request::Request;
+use crate::settings::Settings;
+use crate::worker::{Command, Worker};
+
+pub use crate::outbox::Due;
+
+/// Threads that look up names, of each runtime.
+const RESOLVERS: usize = 8;
+
+/// Heads that are no reply's (1xx, RFC 9110, 15.2) in front of one reply at most.
+const MAX_INTERIM_HEADS: u32 = 64;
+
+/// Many streams at once, in threads of their own, which end with it.
+#[derive(Debug)]
+pub struct Fleet {
+    /// The process that has the threads. A fork of it has none of them.
+    process: u32,
+    clock: Clock,
+    waiting: Arc<Waiting>,
+    threads: Vec<Thread>,
+    next: AtomicUsize,
+    is_closed: AtomicBool,
+}
+
+#[derive(Debug)]
+struct Thread {
+    worker: Arc<Worker>,
+    commands: UnboundedSender<Command>,
+    handle: Mutex<Option<JoinHandle<()>>>,
+}
+
+impl std::fmt::Debug for Worker {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Worker").finish_non_exhaustive()
+    }
+}
+
+impl Fleet {
+    /// Starts the threads.
+    ///
+    /// # Errors
+    /// Where the system has no more threads or descriptors, or no times of the kernel.
+    pub fn new(settings: Settings) -> io::Result<Self> {
+        if !settings.stamps.are_known() {
+            return Err(io::ErrorKind::Unsupported.into());
+        }
+        let (clock, threads) = (Clock::new(), settings.threads.max(1));
+        let (waiting, settings) = (Arc::new(Waiting::new(settings.max_rows)), Arc::new(settings));
+        let mut fleet = Self {
+            process: std::process::id(),
+            clock,
+            waiting: Arc::clone(&waiting),
+            threads: Vec::with_capacity(threads),
+            next: AtomicUsize::new(0),
+            is_closed: AtomicBool::new(false),
+        };
+        for number in 0..threads {
+            let worker = Worker::new(Arc::clone(&settings), clock, Arc::clone(&waiting));
+            fleet.threads.push(Thread::start(number, Arc::new(worker))?);
+        }
+        Ok(fleet)
+    }
+
+    /// Whether this process has the threads: a fork has none, and may do nothing but drop it.
+    pub fn is_ours(&self) -> bool {
+        self.process == std::process::id()
+    }
+
+    /// Whether it was closed.
+    pub fn is_closed(&self) -> bool {
+        self.is_closed.load(Ordering::Acquire)
+    }
+
+    /// Sends requests, each when it is due; `None` where the fleet is closed.
+    pub fn submit(&self, requests: Vec<Request>) -> Option<Vec<Ticket>> {
+        if self.is_closed() {
+            return None;
+        }
+        let mut shares: Vec<Vec<(Arc<Job>, Request)>> = Vec::new();
+        shares.resize_with(self.threads.len(), Vec::new);
+        let mut tickets = Vec::with_capacity(requests.len());
+        for request in requests {
+            let job = Arc::new(Job::default());
+            tickets.push(Ticket { process: self.process, tag: request.tag, job: Arc::clone(&job) });
+            self.waiting.begin();
+            let turn = self.next.fetch_add(1, Ordering::Relaxed) % shares.len();
+            shares[turn].push((job, request));
+        }
+        for (thread, share) in self.threads.iter().zip(shares) {
+            if !share.is_empty() && thread.commands.send(Command::Begin(share)).is_err() {
+                return None;
+            }
+        }
+        Some(tickets)
+    }
+
+    /// Takes all that was read and has not been taken: of each thread that has anything.
+    pub fn take(&self) -> Vec<Taken> {
+        let taken = self.threads.iter().map(|thread| thread.worker.outbox.take());
+        let taken: Vec<Taken> =
+            taken.filter(|taken| !taken.rows.is_empty() || !taken.ended.is_empty()).collect();
+        for each in &taken {
+            self.waiting.remove(each);
+        }
+        // Whether anybody waits is not asked: it may have become full just before all was taken.
+        for thread in &self.threads {
+            thread.worker.outbox.room.notify_waiters();
+        }
+        taken
+    }
+
+    /// When to take, so that no row waits longer than `max_wait`. The bell rings anew from now on.
+    pub fn due(&self, max_wait: Duration) -> Due {
+        self.waiting.bell.forget();
+        if self.is_closed() { Due::Over } else { self.waiting.due(max_wait, self.clock.now()) }
+    }
+
+    /// Waits in this thread until the bell rings, at most so long; returns whether it has rung.
+    pub fn wait(&self, most: Duration) -> bool {
+        self.waiting.bell.wait(most)
+    }
+
+    /// Has the bell ring by a byte in a socket, whose other end is returned.
+    ///
+    /// # Errors
+    /// Where there are no more descriptors.
+    pub fn bell(&self) -> io::Result<UnixStream> {
+        self.waiting.bell.connect()
+    }
+
+    /// Streams that have not ended.
+    pub fn under_way(&self) -> usize {
+        self.waiting.under_way()
+    }
+
+    /// Drops all streams and waits for the threads to end. In a fork it does nothing.
+    pub fn close(&self) {
+        if !self.is_ours() || self.is_closed.swap(true, Ordering::AcqRel) {
+            return;
+        }
+        for thread in &self.threads {
+            // One that has ended needs not be told.
+            let _ = thread.commands.send(Command::Close);
+        }
+        for thread in &self.threads {
+            if let Some(handle) = lock(&thread.handle).take() {
+                // What it panicked of was told by the streams it had.
+                let _ = handle.join();
+            }
+        }
+        self.waiting.bell.ring();
+    }
+}
+
+impl Drop for Fleet {
+    fn drop(&mut self) {
+        if self.is_ours() {
+            self.close();
+        } else {
+            // Of what threads of another process share, a lock may be held for ever.
+            std::mem::forget(std::mem::take(&mut self.threads));
+        }
+    }
+}
+
+impl Thread {
+    fn start(number: usize, worker: Arc<Worker>) -> io::Result<Self> {
+        let runtime = Builder::new_current_thread()
+            .enable_io()
+            .enable_time()
+            .max_blocking_threads(RESOLVERS)
+            .thread_name("fleet-names")
+            .build()?;
+        let (commands, receiver) = unbounded_channel();
+        let runs = Arc::clone(&worker);
+        let handle = std::thread::Builder::new()
+            .name(format!("fleet-{number}"))
+            .spawn(move || runs.run(runtime, receiver))?;
+        Ok(Self { worker, commands, handle: Mutex::new(Some(handle)) })
+    }
+}
+
+/// A request that was submitted.
+#[derive(Debug, Clone)]
+pub struct Ticket {
+    process: u32,
+    tag: i64,
+    job: Arc<Job>,
+}
+
+impl Ticket {
+    /// The caller's number of the request.
+    pub fn tag(&self) -> i64 {
+        self.tag
+    }
+
+    /// Whether this process has the thread that sends it.
+    pub fn is_ours(&self) -> bool {
+        self.process == std::process::id()
+    }
+
+    /// Cancels the stream, unless it has ended.
+    pub fn cancel(&self) {
+        self.job.cancel();
+    }
+}
+
+/// What a stream's task, its connection and its caller tell each other.
+#[derive(Debug, Default)]
+pub(crate) struct Job {
+    stopped: AtomicU8,
+    /// Pieces of the body that a connection was given.
+    sent: AtomicU32,
+    interim_heads: AtomicU32,
+    task: AtomicWaker,
+}
+
+const CANCELLED: u8 = 1;
+const TOO_MANY_HEADS: u8 = 2;
+
+impl Job {
+    /// Wakes this task when something is told.
+    pub(crate) fn listen(&self, waker: &Waker) {
+        self.task.register(waker);
+    }
+
+    pub(crate) fn cancel(&self) {
+        self.stop(CANCELLED);
+    }
+
+    pub(crate) fn is_cancelled(&self) -> bool {
+        self.stopped.load(Ordering::Acquire) == CANCELLED
+    }
+
+    /// Whether the task is to stop, for whichever reason.
+    pub(crate) fn is_stopped(&self) -> bool {
+        self.stopped.load(Ordering::Acquire) != 0
+    }
+
+    pub(crate) fn note_interim_head(&self) {
+        if self.interim_heads.fetch_add(1, Ordering::Relaxed) >= MAX_INTERIM_HEADS {
+            self.stop(TOO_MANY_HEADS);
+        }
+    }
+
+    pub(crate) fn note_sending(&self) {
+        self.sent.fetch_add(1, Ordering::AcqRel);
+        self.task.wake();
+    }
+
+    pub(crate) fn sent(&self) -> u32 {
+        self.sent.load(Ordering::Acquire)
+    }
+
+    fn stop(&self, why: u8) {
+        // The first reason stays.
+        let _ = self.stopped.compare_exchange(0, why, Ordering::AcqRel, Ordering::Acquire);
+        self.task.wake();
+    }
+}

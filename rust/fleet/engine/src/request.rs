@@ -1,0 +1,102 @@
+//! One request: checked, and ready to be sent.
+
+use std::fmt;
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderName, HeaderValue, Uri};
+use tailrace_core::Dialect;
+
+/// A request to be posted.
+#[derive(Clone)]
+pub struct Request {
+    /// The caller's number for it.
+    pub tag: i64,
+    /// When it is due, in nanoseconds of the monotonic clock; `None` for at once.
+    pub at: Option<i64>,
+    /// The reply's dialect; `None` for the one that the reply tells.
+    pub dialect: Option<Dialect>,
+    pub(crate) uri: Uri,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: Bytes,
+}
+
+/// A part of a request that cannot be sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum BadRequest {
+    /// The URL.
+    Url,
+    /// A header's name or value.
+    Header,
+}
+
+impl Request {
+    /// A request to `url`, with these headers and this body.
+    ///
+    /// # Errors
+    /// For a URL without scheme or host, and for a header that HTTP does not allow.
+    pub fn new<'h>(
+        url: &str,
+        headers: impl IntoIterator<Item = (&'h str, &'h str)>,
+        body: Bytes,
+    ) -> Result<Self, BadRequest> {
+        let uri: Uri = url.parse().map_err(|_| BadRequest::Url)?;
+        if uri.host().is_none_or(str::is_empty) || uri.scheme().is_none() {
+            return Err(BadRequest::Url);
+        }
+        let mut map = HeaderMap::new();
+        for (name, value) in headers {
+            let name = name.parse::<HeaderName>().map_err(|_| BadRequest::Header)?;
+            let value =
+                HeaderValue::from_bytes(value.as_bytes()).map_err(|_| BadRequest::Header)?;
+            map.insert(name, value);
+        }
+        Ok(Self { tag: 0, at: None, dialect: Some(Dialect::OpenAi), uri, headers: map, body })
+    }
+
+    /// Whether its reply may tell, with each event, how many tokens the answer has so far: where
+    /// the request asks for that, and by the one dialect that does so by itself.
+    pub(crate) fn wants_tokens(&self) -> bool {
+        const ASKED: [&[u8]; 2] = [b"continuous_usage_stats", b"return_token_ids"];
+        self.dialect == Some(Dialect::Gemini)
+            || ASKED.iter().any(|words| memchr::memmem::find(&self.body, words).is_some())
+    }
+}
+
+/// Headers and bodies hold secrets.
+impl fmt::Debug for Request {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Request").field("tag", &self.tag).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn request(body: &'static [u8]) -> Request {
+        Request::new("http://h/", [], Bytes::from_static(body)).unwrap()
+    }
+
+    #[test]
+    fn what_cannot_be_sent_is_named() {
+        let refused = |url| Request::new(url, [], Bytes::new()).unwrap_err();
+        assert_eq!(refused("/chat"), BadRequest::Url);
+        assert_eq!(refused("http://a b/"), BadRequest::Url);
+        let header = Request::new("http://h/", [("a b", "c")], Bytes::new());
+        assert_eq!(header.unwrap_err(), BadRequest::Header);
+    }
+
+    #[test]
+    fn tokens_are_looked_for_where_they_are_asked_for() {
+        assert!(!request(b"{}").wants_tokens());
+        assert!(request(br#"{"stream_options":{"continuous_usage_stats":true}}"#).wants_tokens());
+        assert!(request(br#"{"return_token_ids":true}"#).wants_tokens());
+        assert!(Request { dialect: Some(Dialect::Gemini), ..request(b"{}") }.wants_tokens());
+    }
+
+    #[test]
+    fn no_secret_is_shown() {
+        let request = Request::new("http://h/", [("a", "secret")], Bytes::from("secret")).unwrap();
+        assert!(!format!("{request:?}").contains("secret"));
+    }
+}

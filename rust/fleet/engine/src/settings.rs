@@ -1,0 +1,84 @@
+//! What a fleet is told once, for all of its streams.
+
+use std::time::Duration;
+
+use http::{HeaderValue, Uri};
+
+use crate::rows::Keep;
+use crate::tls::Trust;
+
+/// The settings of a fleet.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// Threads that read and decode; at least one.
+    pub threads: usize,
+    /// What is kept of the replies besides counts.
+    pub keep: Keep,
+    /// Rows that wait to be taken at most, but for those of the read that passes it.
+    pub max_rows: usize,
+    /// Where the time of a read is taken.
+    pub stamps: Stamps,
+    /// The clocks of a stream.
+    pub timeouts: Timeouts,
+    /// Decoded bytes of one reply at most; `None` for no limit.
+    pub max_reply_bytes: Option<u64>,
+    /// The proxy of all streams.
+    pub proxy: Option<Proxy>,
+    /// Whom to trust over TLS.
+    pub trust: Trust,
+}
+
+/// Where the time of a read is taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Stamps {
+    /// Behind the read, in the thread.
+    Read,
+    /// In the kernel, when the packet came in. Linux alone has them.
+    Kernel,
+}
+
+impl Stamps {
+    /// Whether this system has them.
+    pub fn are_known(self) -> bool {
+        self == Self::Read || cfg!(target_os = "linux")
+    }
+}
+
+/// The clocks of a stream; `None` turns one off.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub struct Timeouts {
+    /// For the name, TCP, the way through a proxy and TLS.
+    pub connect: Option<Duration>,
+    /// From the request's last byte to the end of the reply's head.
+    pub first_byte: Option<Duration>,
+    /// Without progress within a reply.
+    pub idle: Option<Duration>,
+    /// For all of it.
+    pub total: Option<Duration>,
+}
+
+/// A proxy that speaks HTTP.
+#[derive(Debug, Clone)]
+pub struct Proxy {
+    /// Its address: scheme `http` or `https`, host and port.
+    pub uri: Uri,
+    /// The header by which it knows its user, marked as sensitive.
+    pub authorization: Option<HeaderValue>,
+}
+
+impl Proxy {
+    /// The proxy at `url`, which knows its user by the header `authorization`; `None` where one of
+    /// the two cannot be sent.
+    pub fn new(url: &str, authorization: Option<&[u8]>) -> Option<Self> {
+        let uri: Uri = url.parse().ok()?;
+        let authorization = match authorization {
+            None => None,
+            Some(value) => {
+                let mut value = HeaderValue::from_bytes(value).ok()?;
+                value.set_sensitive(true);
+                Some(value)
+            }
+        };
+        uri.host().is_some().then_some(Self { uri, authorization })
+    }
+}
