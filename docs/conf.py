@@ -8,7 +8,7 @@ import sys
 import tomllib
 from importlib import import_module
 from importlib.machinery import PathFinder
-from importlib.util import find_spec
+from importlib.util import find_spec, spec_from_loader
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -26,7 +26,9 @@ if TYPE_CHECKING:
     from sphinx.domains.python import PythonDomain
     from sphinx.environment import BuildEnvironment
 
-STUB = Path(__file__).parents[1] / "python" / "tailrace" / "_native.pyi"
+ROOT = Path(__file__).parents[1]
+STUB = ROOT / "python" / "tailrace" / "_native.pyi"
+FLEET = ROOT / "rust" / "fleet" / "python"
 
 
 class TypedExtension:
@@ -50,7 +52,29 @@ class TypedExtension:
         return spec
 
 
-sys.meta_path.insert(0, TypedExtension)
+class StubAlone:
+    """Makes a module of its stub: the extension of the fleet's wheel, which need not be built."""
+
+    @classmethod
+    def find_spec(
+        cls, name: str, _path: Sequence[str] | None, _target: ModuleType | None = None
+    ) -> ModuleSpec | None:
+        """Know that extension alone."""
+        return spec_from_loader(name, cls()) if name == "tailrace_fleet._native" else None
+
+    def create_module(self, _spec: ModuleSpec) -> None:
+        """Leave it to Python."""
+
+    def exec_module(self, module: ModuleType) -> None:
+        """Run the stub, in which a constant has no value."""
+        stub = FLEET / "tailrace_fleet" / "_native.pyi"
+        exec(compile(stub.read_text("utf-8"), stub, "exec"), vars(module))  # noqa: S102 - our own file
+        for constant in module.__annotations__:
+            vars(module).setdefault(constant, ())
+
+
+sys.meta_path[:0] = [TypedExtension, StubAlone]
+sys.path.append(str(FLEET))
 
 import tailrace  # noqa: E402 - as the finder above gives it
 
@@ -70,7 +94,11 @@ def complete_annotations() -> None:
 
 def annotation_imports() -> Iterator[tuple[str, ast.Module]]:
     """Each module's block for type checkers."""
-    for each in pkgutil.walk_packages(tailrace.__path__, "tailrace."):
+    fleet = import_module("tailrace_fleet")
+    for each in (
+        *pkgutil.walk_packages(tailrace.__path__, "tailrace."),
+        *pkgutil.walk_packages(fleet.__path__, "tailrace_fleet."),
+    ):
         if each.name.endswith(("_native", "__main__")):
             continue
         module = import_module(each.name)
@@ -135,7 +163,7 @@ nitpick_ignore_regex = [
     # Other people's: their documents are not asked for, so that a build needs no network.
     (
         "py:.*",
-        r"_?(asyncio|aiohttp|click|collections|concurrent|curl_cffi|datetime|msgspec|multidict|opentelemetry|pathlib|pytest|random|socket|ssl)\..*",
+        r"_?(asyncio|aiohttp|builtins|click|collections|concurrent|curl_cffi|datetime|msgspec|multidict|opentelemetry|pathlib|pytest|random|socket|ssl)\..*",
     ),
     ("py:class", "Provider"),  # an alias for type checkers alone
     ("py:class", r"tailrace\.(openai|anthropic)\._Client"),  # whichever class a client has
@@ -198,4 +226,5 @@ def find_own(
         return make_refnode(
             app.builder, node["refdoc"], entry.docname, entry.node_id, shown, found[0]
         )
-    return shown if path.startswith("tailrace.") and "._" in path else None
+    is_ours = path.startswith(("tailrace.", "tailrace_fleet."))
+    return shown if is_ours and "._" in path else None

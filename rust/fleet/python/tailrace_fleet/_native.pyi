@@ -2,6 +2,8 @@
 
 from typing import Final, final
 
+__all__ = ["DIALECTS", "KINDS", "Engine", "Facts", "Rows", "Ticket", "Trust", "__version__"]
+
 KINDS: Final[tuple[str, ...]]
 DIALECTS: Final[tuple[str, ...]]
 __version__: Final[str]
