@@ -20,8 +20,6 @@ use crate::utf8::decode;
 
 pub(crate) use forgiving::ERROR;
 use forgiving::{Odd, without_blanks};
-#[cfg(any(feature = "std", feature = "stream"))]
-pub(crate) use owned::Keeper;
 pub use owned::OwnedEvent;
 
 /// One dispatched event, borrowed from the decoder or from the bytes that the decoder was fed.

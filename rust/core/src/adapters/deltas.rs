@@ -53,6 +53,7 @@ impl<E> Deltas<E> {
     }
 
     /// Whether nothing comes any more.
+    #[cfg(feature = "stream")]
     pub(super) fn is_over(&self) -> bool {
         matches!(self.state, State::Ending(None) | State::Over) && self.ready.is_empty()
     }

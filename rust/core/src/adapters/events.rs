@@ -1,9 +1,11 @@
 //! Unread bytes in, one event out, and how many bytes that took.
 
+use alloc::sync::Arc;
 use std::ops::ControlFlow;
 
-use crate::event::{EventDecoder, Keeper, OwnedEvent};
+use crate::event::{Event, EventDecoder, OwnedEvent};
 use crate::limits::LimitExceeded;
+use crate::prelude::*;
 use crate::utf8::decode;
 
 /// An event decoder that is asked for one event at a time.
@@ -44,5 +46,23 @@ impl Events {
         self.is_over = true;
         // A limit that was passed has been told.
         let _ = self.decoder.close();
+    }
+}
+
+/// Keeps the events of one stream, and each id of theirs once.
+#[derive(Debug, Clone, Default)]
+struct Keeper {
+    id: Option<Arc<str>>,
+    id_number: u64,
+}
+
+impl Keeper {
+    /// The event, with this text as its data.
+    fn keep(&mut self, event: &Event<'_>, data: String) -> OwnedEvent {
+        if event.id_number != self.id_number {
+            self.id_number = event.id_number;
+            self.id = (!event.id.is_empty()).then(|| event.id.into());
+        }
+        OwnedEvent::with_id(event, data, self.id.clone())
     }
 }

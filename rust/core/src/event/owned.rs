@@ -56,7 +56,7 @@ impl OwnedEvent {
     }
 
     /// The event with an id that is kept already.
-    fn with_id(event: &Event<'_>, data: String, id: Option<Arc<str>>) -> Self {
+    pub(crate) fn with_id(event: &Event<'_>, data: String, id: Option<Arc<str>>) -> Self {
         let Event { name, id_number, retry, .. } = *event;
         Self { name: name.map(ToOwned::to_owned), data, id, id_number, retry }
     }
@@ -64,28 +64,7 @@ impl OwnedEvent {
 
 impl From<Event<'_>> for OwnedEvent {
     fn from(event: Event<'_>) -> Self {
-        Self::with_id(&event, event.data.to_owned(), shared(event.id))
-    }
-}
-
-fn shared(id: &str) -> Option<Arc<str>> {
-    (!id.is_empty()).then(|| id.into())
-}
-
-/// Keeps the events of one stream, and each id of theirs once.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct Keeper {
-    id: Option<Arc<str>>,
-    id_number: u64,
-}
-
-impl Keeper {
-    /// The event, with this text as its data.
-    pub(crate) fn keep(&mut self, event: &Event<'_>, data: String) -> OwnedEvent {
-        if event.id_number != self.id_number {
-            self.id_number = event.id_number;
-            self.id = shared(event.id);
-        }
-        OwnedEvent::with_id(event, data, self.id.clone())
+        let id = (!event.id.is_empty()).then(|| event.id.into());
+        Self::with_id(&event, event.data.to_owned(), id)
     }
 }
