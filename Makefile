@@ -31,13 +31,15 @@ help: ## this list
 # Ours, and those of other people's programs: PEERS has our wheel beside them, the others want other versions than ours
 # allows. Each lock of requirements/ is installed into one of them when something first needs it.
 PEERS := .venv-peers
-OTHERS := .venv-gateways .venv-frameworks .venv-aider .venv-llama .venv-locust .venv-ray .venv-inspect
+OTHERS := .venv-gateways .venv-frameworks .venv-aider .venv-llama .venv-locust .venv-ray .venv-inspect \
+	.venv-conformance
 GATEWAYS := .venv-gateways
 FRAMEWORKS := .venv-frameworks
 AIDER := .venv-aider
 LLAMA := .venv-llama
 LOCUST := .venv-locust
 RAY := .venv-ray
+CONFORMANCE := .venv-conformance
 INSPECT := .venv-inspect
 
 $(addsuffix /bin/python,$(VENV) $(PEERS) $(OTHERS)):
@@ -80,7 +82,7 @@ $(PEERS)/.plugin: $(VENV)/.dev $(PEERS)/.wheel $(shell find plugins -name '*.py'
 	$(PEERS)/bin/python $(PIP_INSTALL) --force-reinstall --no-deps dist/plugins/*.whl
 	touch $@
 
-$(LOCUST)/.wheel $(RAY)/.wheel: %/.wheel: $(PEERS)/.wheel | %/bin/python
+$(LOCUST)/.wheel $(RAY)/.wheel $(CONFORMANCE)/.wheel: %/.wheel: $(PEERS)/.wheel | %/bin/python
 	$*/bin/python $(PIP_INSTALL) --force-reinstall --no-deps dist/peers/*.whl
 	touch $@
 
@@ -194,16 +196,34 @@ web/node_modules/.installed: web/package.json web/package-lock.json
 	touch $@
 
 # With warnings as errors, and nothing in the pages that a browser would fetch from strangers.
-docs: $(VENV)/.docs $(VENV)/.built ## build the documents into docs/_build
-	$(BIN)/python -m sphinx --fail-on-warning --keep-going --nitpicky --fresh-env --quiet docs docs/_build
+# What they need is installed while the extension is compiled.
+docs: $(VENV)/.dev ## build the documents into docs/_build
+	+@$(MAKE) --no-print-directory --jobs=2 $(VENV)/.docs $(VENV)/.built
+	$(BIN)/python -m sphinx --jobs auto --fail-on-warning --keep-going --nitpicky --fresh-env --quiet docs docs/_build
 	@! grep -rlE '<(script|link|img|iframe)[^>]*(src|href)="(https?:)?//' --include='*.html' docs/_build
 	@echo "The documents are in $(CURDIR)/docs/_build: open index.html there."
 
 ##@ Conformance and speed
 
-# The kit over ours and the peers that the benchmarks have: the tables of docs/conformance.md, under DATE.
-conformance: $(PEERS)/.bench $(PEERS)/.wheel benchmarks/node_modules/.installed ## judge other decoders by the kit
+# The kit over ours, the peers that the benchmarks have and the load generators: the tables of docs/conformance.md, under
+# DATE.
+conformance: $(PEERS)/.bench $(PEERS)/.wheel $(CONFORMANCE)/.generators $(CONFORMANCE)/.wheel \
+		benchmarks/node_modules/.installed ## judge other decoders by the kit
 	cd benchmarks && ../$(PEERS)/bin/python conformance.py --date $(DATE)
+
+# Load generators as released, without what reads no reply: they depend on torch and on much else, several gigabytes.
+# What reads replies needs the lock alone. inference-perf names Python 3.12 and runs on 3.11; of vLLM's wheel, which is
+# not installed, the benchmark's request function is taken out.
+GENERATORS := aiperf==0.13.0 guidellm==0.8.1 inference-perf==0.7.0
+VLLM := vllm==0.33.0
+
+$(CONFORMANCE)/.generators: $(CONFORMANCE)/.conformance Makefile scripts/part_of_wheel.py
+	$(CONFORMANCE)/bin/python $(PIP_INSTALL) --no-deps --ignore-requires-python $(GENERATORS)
+	$(CONFORMANCE)/bin/python -m pip download --quiet --no-deps --dest $(CONFORMANCE)/wheels $(VLLM)
+	$(CONFORMANCE)/bin/python scripts/part_of_wheel.py $(CONFORMANCE)/wheels/vllm-*.whl \
+		'vllm/benchmarks/lib/*' 'vllm-*.dist-info/METADATA'
+	rm -r $(CONFORMANCE)/wheels
+	touch $@
 
 conformance-cases: ## bring the cases the wheel carries up to date with tests/vectors
 	$(PYTHON) scripts/conformance_cases.py

@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from tailrace.batch._inputs.bodies import check_body
 from tailrace.batch._inputs.source import MAX_ROW_BYTES, Source
 from tailrace.batch._rows import Row, RowError
-from tailrace.errors import BatchInputError
+from tailrace.errors import BatchInputError, InvalidRequestError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -82,6 +83,13 @@ class PromptFields:
     _sent_seen: set[str] = field(default_factory=set, compare=False)
     _carried_seen: set[str] = field(default_factory=set, compare=False)
 
+    def __post_init__(self) -> None:
+        taken = _PROMPT_IN[self.endpoint]
+        if taken in self.sent and taken != self.prompt:
+            raise InvalidRequestError(
+                f"{taken} cannot be sent as it is: {self.endpoint} gets the prompt under that name"
+            )
+
     def of_first(self, names: Iterable[str]) -> PromptFields:
         """Return these fields with the `id` that the first record's fields `names` suggest."""
         found = [each for each in _ID_FIELDS if each in names and each != self.prompt]
@@ -117,9 +125,11 @@ class PromptFields:
         except (TypeError, ValueError, RecursionError) as error:
             problem = f"it cannot be sent as JSON: {error}"
         else:
-            if len(encoded) <= MAX_ROW_BYTES:
+            problem = check_body(self.endpoint, encoded)
+            if len(encoded) > MAX_ROW_BYTES:
+                problem = f"its body has more than {MAX_ROW_BYTES} bytes"
+            if not problem:
                 return Row(number, row_id, self.endpoint, encoded)
-            problem = f"its body has more than {MAX_ROW_BYTES} bytes"
         raise RowError(problem, row_id)
 
     def is_needed(self, name: str) -> bool:

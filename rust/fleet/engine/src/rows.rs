@@ -1,6 +1,6 @@
 //! What replies add, written down in columns: one row a delta.
 
-use tailrace_core::{DeltaSink, ReadEvent, Seal, ToolCall};
+use tailrace_core::{Delta, DeltaSink, Logprobs, ReadEvent, Seal, ToolCall};
 
 /// What is kept of the replies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -170,6 +170,19 @@ impl DeltaSink for RowSink<'_> {
 
     fn seal(&mut self, seal: Seal<'_>) {
         self.push(if matches!(seal, Seal::Text(_)) { Kind::Text } else { Kind::Reasoning }, "");
+    }
+
+    /// An event may tell log probabilities and add nothing.
+    fn with_logprobs(&mut self, delta: Delta<'_>, _: &Logprobs) {
+        match delta {
+            Delta::Text("") => self.push(Kind::Text, ""),
+            Delta::Text(delta) => self.text(delta),
+            Delta::Reasoning(delta) => self.reasoning(delta),
+            Delta::Refusal(delta) => self.refusal(delta),
+            Delta::ToolCall(piece) => self.tool_call(piece),
+            Delta::Seal(seal) => self.seal(seal),
+            _ => {}
+        }
     }
 
     fn wants_events(&self) -> bool {
