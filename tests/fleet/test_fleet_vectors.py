@@ -125,8 +125,7 @@ def decoded(case: Case, chunks: list[bytes], *, whole: bool) -> tuple[DeltaDecod
     for chunk in chunks:
         records += decoder.feed_events(chunk, 7)
     records += decoder.close_events(complete=whole, at=7)
-    # A fleet keeps no probabilities, so that an event of nothing else is no row.
-    return decoder, [each for each in records if each.text or each.logprobs is None]
+    return decoder, records
 
 
 def state(end: Any, error: Any, usage: Any, finish: Any, ids: Any) -> dict[str, Any]:
