@@ -1,6 +1,6 @@
 //! What replies add, written down in columns: one row a delta.
 
-use tailrace_core::{Delta, DeltaSink, Logprobs, ReadEvent, Seal, ToolCall};
+use tailrace_core::{Delta, DeltaSink, EventSink, Logprobs, ReadEvent, Seal, ToolCall};
 
 /// What is kept of the replies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -152,10 +152,6 @@ impl DeltaSink for RowSink<'_> {
         }
     }
 
-    fn wants_everything(&self) -> bool {
-        true
-    }
-
     fn reasoning(&mut self, delta: &str) {
         self.push(Kind::Reasoning, delta);
     }
@@ -185,10 +181,12 @@ impl DeltaSink for RowSink<'_> {
         }
     }
 
-    fn wants_events(&self) -> bool {
-        self.source.wants_tokens
+    fn events(&mut self) -> Option<&mut dyn EventSink> {
+        if self.source.wants_tokens { Some(self) } else { None }
     }
+}
 
+impl EventSink for RowSink<'_> {
     fn event(&mut self, event: ReadEvent<'_>) {
         if let Some(tokens) = event.tokens {
             self.rows.tokens[self.event..].fill(i32::try_from(tokens).unwrap_or(i32::MAX));
