@@ -91,7 +91,7 @@ demo: $(VENV)/.built ## a reply, read as it arrives, from a site on this machine
 
 # Rust is compiled and tested beside Python: the one waits for the disk, the linker or a socket while the other runs.
 test: ## every test
-	+$(MAKE) --no-print-directory --jobs=2 test-rust test-python
+	+$(MAKE) --no-print-directory --jobs=2 test-rust test-python test-fleet
 
 ##@ Testing
 
@@ -133,7 +133,7 @@ endif
 
 test-fleet: $(VENV)/.fleet ## many streams at once: the tests of its crates, and of its wheel
 	cargo test --locked --manifest-path rust/fleet/Cargo.toml --target-dir target/fleet --package tailrace-fleet-engine
-	$(BIN)/python -m pytest -n $(TEST_PROCESSES) --dist worksteal tests/fleet
+	$(if $(wildcard tests/fleet),$(BIN)/python -m pytest -n $(TEST_PROCESSES) --dist worksteal tests/fleet)
 
 # Programs of other people that use ours: what they need must not decide what we need. Those in environments of their
 # own find the gateway that runs beside them.
@@ -194,8 +194,10 @@ web/node_modules/.installed: web/package.json web/package-lock.json
 	touch $@
 
 # With warnings as errors, and nothing in the pages that a browser would fetch from strangers.
-docs: $(VENV)/.docs $(VENV)/.built ## build the documents into docs/_build
-	$(BIN)/python -m sphinx --fail-on-warning --keep-going --nitpicky --fresh-env --quiet docs docs/_build
+# What they need is installed while the extension is compiled.
+docs: $(VENV)/.dev ## build the documents into docs/_build
+	+@$(MAKE) --no-print-directory --jobs=2 $(VENV)/.docs $(VENV)/.built
+	$(BIN)/python -m sphinx --jobs auto --fail-on-warning --keep-going --nitpicky --fresh-env --quiet docs docs/_build
 	@! grep -rlE '<(script|link|img|iframe)[^>]*(src|href)="(https?:)?//' --include='*.html' docs/_build
 	@echo "The documents are in $(CURDIR)/docs/_build: open index.html there."
 
@@ -210,9 +212,9 @@ conformance-cases: ## bring the cases the wheel carries up to date with tests/ve
 
 # The wheel as it is shipped, against its peers: a table, the raw figures and a plot in benchmarks/results, under DATE.
 DATE ?= $(shell date -u +%F)
-BENCHMARKS := decode page sign memory bulk endtoend fast load batch gateway plot
+BENCHMARKS := decode page sign memory bulk endtoend fast load batch fleet gateway plot
 
-bench: $(PEERS)/.bench $(PEERS)/.wheel $(GATEWAYS)/.gateways $(RAY)/.ray $(RAY)/.wheel benchmarks/node_modules/.installed ## measure against the peers
+bench: $(PEERS)/.bench $(PEERS)/.wheel $(PEERS)/.fleet $(GATEWAYS)/.gateways $(RAY)/.ray $(RAY)/.wheel benchmarks/node_modules/.installed ## measure against the peers
 	set -e; for each in $(BENCHMARKS); do $(PEERS)/bin/python benchmarks/$$each.py --date $(DATE); done
 	$(RAY)/bin/python benchmarks/batch_ray.py --date $(DATE)
 

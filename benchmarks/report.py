@@ -54,6 +54,7 @@ ORDER = (
     "load",
     "batch",
     "batch-ray",
+    "fleet",
     "gateway",
 )
 METHOD = """\

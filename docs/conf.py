@@ -8,7 +8,7 @@ import sys
 import tomllib
 from importlib import import_module
 from importlib.machinery import PathFinder
-from importlib.util import find_spec
+from importlib.util import find_spec, spec_from_loader
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -26,7 +26,9 @@ if TYPE_CHECKING:
     from sphinx.domains.python import PythonDomain
     from sphinx.environment import BuildEnvironment
 
-STUB = Path(__file__).parents[1] / "python" / "tailrace" / "_native.pyi"
+ROOT = Path(__file__).parents[1]
+STUB = ROOT / "python" / "tailrace" / "_native.pyi"
+FLEET = ROOT / "rust" / "fleet" / "python"
 
 
 class TypedExtension:
@@ -50,7 +52,29 @@ class TypedExtension:
         return spec
 
 
-sys.meta_path.insert(0, TypedExtension)
+class StubAlone:
+    """Makes a module of its stub: the extension of the fleet's wheel, which need not be built."""
+
+    @classmethod
+    def find_spec(
+        cls, name: str, _path: Sequence[str] | None, _target: ModuleType | None = None
+    ) -> ModuleSpec | None:
+        """Know that extension alone."""
+        return spec_from_loader(name, cls()) if name == "tailrace_fleet._native" else None
+
+    def create_module(self, _spec: ModuleSpec) -> None:
+        """Leave it to Python."""
+
+    def exec_module(self, module: ModuleType) -> None:
+        """Run the stub, in which a constant has no value."""
+        stub = FLEET / "tailrace_fleet" / "_native.pyi"
+        exec(compile(stub.read_text("utf-8"), stub, "exec"), vars(module))  # noqa: S102 - our own file
+        for constant in module.__annotations__:
+            vars(module).setdefault(constant, ())
+
+
+sys.meta_path[:0] = [TypedExtension, StubAlone]
+sys.path.append(str(FLEET))
 
 import tailrace  # noqa: E402 - as the finder above gives it
 

@@ -106,6 +106,9 @@ if TYPE_CHECKING:
         conformance as conformance,
     )
     from tailrace import (
+        fleet as fleet,
+    )
+    from tailrace import (
         gateway as gateway,
     )
     from tailrace import (
@@ -314,6 +317,7 @@ _MODULES = frozenset(
         "anthropic",
         "batch",
         "conformance",
+        "fleet",
         "gateway",
         "load",
         "locust",

@@ -11,6 +11,7 @@ import sys
 import sysconfig
 import tomllib
 from importlib import import_module
+from importlib.util import find_spec
 from inspect import getdoc
 from pathlib import Path
 from pkgutil import walk_packages
@@ -28,6 +29,7 @@ PUBLIC = (
     "tailrace.batch",
     "tailrace.conformance",
     "tailrace.errors",
+    "tailrace.fleet",
     "tailrace.gateway",
     "tailrace.load",
     "tailrace.locust",
@@ -56,6 +58,7 @@ HEAVY = (
     "pydantic",
     "fsspec",
     "ray",
+    "tailrace_fleet",
 )
 
 
@@ -74,6 +77,7 @@ def in_a_new_process(code: str, *options: str) -> Any:
         "tailrace.anthropic",
         "tailrace.conformance",
         "tailrace.errors",
+        "tailrace.fleet",
         "tailrace.openai",
         "tailrace.recording",
         "tailrace.transport",
@@ -220,7 +224,8 @@ def test_every_error_is_in_the_package_itself() -> None:
 def test_every_public_name_resolves_and_is_listed(name: str) -> None:
     module: Any = import_module(name)
     assert len(set(module.__all__)) == len(module.__all__)
-    for each in module.__all__:
+    lacks_its_wheel = name == "tailrace.fleet" and find_spec("tailrace_fleet") is None
+    for each in () if lacks_its_wheel else module.__all__:
         assert getattr(module, each) is not None
     assert set(module.__all__) <= set(dir(module))
     with pytest.raises(AttributeError, match="has no attribute 'nothing'"):
@@ -355,3 +360,18 @@ print(json.dumps(asyncio.run(main())))
     message, end, cause = in_a_new_process(code)
     assert "tailrace[impersonate]" in message
     assert (end, cause) == ("failed", "NoneType")
+
+
+def test_a_fleet_names_its_extra_where_its_wheel_is_missing() -> None:
+    code = """
+import json, sys
+sys.modules["tailrace_fleet"] = None
+from tailrace import errors, fleet
+try:
+    fleet.Fleet
+except errors.MissingRequirementsError as error:
+    print(json.dumps([str(error), type(error.__cause__).__name__]))
+"""
+    message, cause = in_a_new_process(code)
+    assert message == 'the fleet is not installed: pip install "tailrace[fleet]"'
+    assert cause == "NoneType"

@@ -11,12 +11,14 @@ from typing import TYPE_CHECKING, Any
 
 import llm
 import pytest
+from aiohttp import web
 from llm.parts import ReasoningPart, TextPart, ToolCallPart, ToolResultPart
 from mill import KEY, answer
 from pydantic import BaseModel
 
 import tailrace
 from llm_tailrace import _apis
+from tailrace._streams.loop_thread import LoopThread
 from tailrace.providers._responses import RESPONSE_OPTIONS
 from tailrace.sites import SOFTWARE, Secret
 
@@ -407,6 +409,68 @@ def test_an_answer_that_is_cut_says_so(caplog: pytest.LogCaptureFixture) -> None
 def test_a_refusal_is_what_the_model_says() -> None:
     response = model("chat").prompt("[[refuse]]")
     assert response.text() == response.response_json["refusal"] != ""
+
+
+@pytest.fixture
+def said(home: Path) -> Iterator[Callable[..., llm.Model]]:
+    """A model whose server says what a test tells it to, as deltas of a chat completion."""
+    replies: list[bytes] = []
+
+    async def answer(_request: web.Request) -> web.Response:
+        return web.Response(body=replies[-1], content_type="text/event-stream")
+
+    def saying(*deltas: dict[str, Any]) -> llm.Model:
+        events = [json.dumps({"choices": [{"delta": each}]}) for each in deltas]
+        replies.append("".join(f"data: {each}\n\n" for each in [*events, "[DONE]"]).encode())
+        return model("told")
+
+    with LoopThread() as loop:
+        app = web.Application()
+        app.router.add_post("/v1/chat/completions", answer)
+        runner = web.AppRunner(app, shutdown_timeout=0.1)
+        loop.run(runner.setup())
+        loop.run(web.TCPSite(runner, "127.0.0.1", 0).start())
+        port = runner.addresses[0][1]
+        with (home / "tailrace.toml").open("a", encoding="utf-8") as file:
+            file.write(f"""
+[sites.told]
+url = "http://127.0.0.1:{port}/v1"
+software = "openai"
+default_model = "any"
+""")
+        yield saying
+        loop.run(runner.cleanup())
+
+
+def test_what_is_not_shown_is_told(
+    said: Callable[..., llm.Model], caplog: pytest.LogCaptureFixture
+) -> None:
+    picture = {"type": "image_url", "image_url": {"url": "data:image/png;base64,AA=="}}
+    response = said({"content": "Here it is."}, {"images": [picture]}).prompt("Draw")
+    assert response.text() == "Here it is."
+    assert response.response_json["passed_over"] == {"image": 1}
+    assert "the answer also holds what is not shown: image" in caplog.text
+
+
+def test_calls_without_ids_get_some(said: Callable[..., llm.Model]) -> None:
+    calls = [
+        {"index": index, "function": {"name": "level", "arguments": f'{{"at": "{index}"}}'}}
+        for index in range(2)
+    ]
+    response = said({"tool_calls": calls}).prompt("How high?", tools=[level])
+    ids = [call.tool_call_id for call in response.tool_calls()]
+    assert len({each for each in ids if each}) == 2
+    (message,) = response.messages()
+    assert [(part.tool_call_id, part.arguments) for part in message.parts] == [
+        (ids[0], {"at": "0"}),
+        (ids[1], {"at": "1"}),
+    ]
+
+
+def test_arguments_that_are_no_object_are_told(said: Callable[..., llm.Model]) -> None:
+    call = {"index": 0, "id": "call-1", "function": {"name": "level", "arguments": "[1]"}}
+    with pytest.raises(llm.ModelError, match="arguments of the tool level are no JSON object"):
+        said({"tool_calls": [call]}).prompt("How high?", tools=[level]).text()
 
 
 # -- keys ------------------------------------------------------------------------------------------

@@ -87,14 +87,27 @@ def main(arguments: list[str] | None = None) -> None:
 def _prepare_streams() -> None:
     """Let stdin accept any bytes and stdout any text, whatever the locale.
 
-    A closed stdin becomes an empty one, and a terminal gets visible text.
+    A closed stdin becomes an empty one, what is written to a closed stdout or stderr goes nowhere,
+    and a terminal gets visible text.
     """
-    if sys.stdin is None:
-        sys.stdin = Path(os.devnull).open(encoding="utf-8")  # noqa: SIM115 - for as long as the process lives
+    _fill_closed_descriptors()
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            stream = Path(os.devnull).open(mode, encoding="utf-8")  # noqa: SIM115 - for as long as the process lives
+            setattr(sys, name, stream)
     for stream, errors in ((sys.stdin, "replace"), (sys.stdout, "backslashreplace")):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors=errors)
     guard_terminals()
+
+
+def _fill_closed_descriptors() -> None:
+    """Have the first three descriptors lead somewhere, lest a file or connection becomes one."""
+    for descriptor in range(3):
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # the system gives the lowest that is free
 
 
 def run(arguments: list[str] | None = None) -> int:

@@ -160,11 +160,13 @@ class _Workers(click.ParamType["int | Literal['node', 'cpu']"]):
 )
 @click.option(
     "--engine",
-    type=click.Choice(["process", "ray"]),
+    type=click.Choice(["process", "fleet", "ray"]),
     default="process",
     show_default=True,
-    help="Ask in this process, or by workers of a Ray cluster: that of RAY_ADDRESS, or this "
-    "machine; --concurrency and rates are of all of them. IN and OUT may be URLs.",
+    help="Ask in this process's event loop; over a fleet, with the extra of that name, whose "
+    "thread has the connections: worth it over TLS, for servers of OpenAI's API; or by workers of "
+    "a Ray cluster: that of RAY_ADDRESS, or this machine; --concurrency and rates are of all of "
+    "them. IN and OUT may be URLs.",
 )
 @click.option(
     "--workers",
@@ -269,7 +271,7 @@ def batch(
         click.echo(visible_line(f"{chosen.name}: asked by workers of Ray; {plan}"), err=True)
         report = _report_of(on_ray, files, as_json=as_json)
     else:
-        others.update(shard=shard, text=text, columns=shown)
+        others.update(engine=engine, shard=shard, text=text, columns=shown)
         work = begin(input_, output, chosen, plan, **others, **reading)
         _announce(work.report(), plan)
         _tell_fields(work)

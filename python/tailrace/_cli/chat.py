@@ -24,6 +24,8 @@ from tailrace.sites._profiles import Described, find_described
 from tailrace.sites._secrets import origin_of
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from tailrace import Delta
     from tailrace._cli.terminal.kept import KeptConversation
     from tailrace._messages import Messages
@@ -187,7 +189,7 @@ class _Chat:
                     f"the conversation is one with {kept.software}: give the URL, too, with "
                     "--provider, to go on with another software"
                 )
-            return self._with_options(self._again(kept)), kept.site
+            return self._with_options(_readable(self._again, kept)), kept.site
         if name is None and self.url is None and not self.replica:
             name = _default_site(described)
         if name is not None:
@@ -372,6 +374,17 @@ def _nobody(described: Described, wrong: ProfileError | None) -> click.UsageErro
         "--replica asks a replica on this machine; the table [chat] of tailrace.toml can name one "
         f"for good{'' if wrong is None else f'; it is not read now: {wrong}'}"
     )
+
+
+def _readable(again: Callable[[KeptConversation], Site], kept: KeptConversation) -> Site:
+    """Return the site of an earlier conversation; a usage error where there is none any more."""
+    try:
+        return again(kept)
+    except TailraceError as error:
+        raise click.UsageError(
+            f"who answered in the last conversation, {kept.site or kept.url}, cannot be asked: "
+            f"{error}; name who goes on, with --provider"
+        ) from None
 
 
 def _message(kept: Any) -> dict[str, str]:

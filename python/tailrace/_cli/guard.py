@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections import deque
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Protocol
@@ -20,7 +21,7 @@ from tailrace.transport import Timeouts, make_transport
 from tailrace.transport._rules import checked_url
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable
+    from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 
     from tailrace.sites import Diagnosis
 
@@ -65,7 +66,8 @@ class Guard:
         Says at the end, however it comes, which changes were not sent on.
         """
         try:
-            return await self._looks()
+            with _told_once():
+                return await self._looks()
         finally:
             if left := len(self._unsent) + self._dropped:
                 changes = "1 change was" if left == 1 else f"{left} changes were"
@@ -116,6 +118,33 @@ class Guard:
                 )
                 return
             self._unsent.popleft()
+
+
+class _Once(logging.Filter):
+    """Filter that lets each text pass once, such as that a folder cannot be written to."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._told: set[str] = set()
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Tell whether the text is a new one."""
+        text = record.getMessage()
+        is_new = text not in self._told
+        if len(self._told) < _MOST_UNSENT:
+            self._told.add(text)
+        return is_new
+
+
+@contextmanager
+def _told_once() -> Iterator[None]:
+    """Have the looks log what does not change only once."""
+    log, once = logging.getLogger("tailrace"), _Once()
+    log.addFilter(once)
+    try:
+        yield
+    finally:
+        log.removeFilter(once)
 
 
 _FINE = "ok"

@@ -38,7 +38,10 @@ def report_table(report: Report) -> RenderableType:
 
 def _lines(report: Report) -> list[str]:
     rates, client = report.rates, report.client
-    lag = [shown_time(each) for each in (client.lag.p50, client.lag.p99, client.lag.most)]
+    lag = "times by a fleet"
+    if report.engine == "process":
+        p50, p99, most = map(shown_time, (client.lag.p50, client.lag.p99, client.lag.most))
+        lag = f"lag p50 {p50}, p99 {p99}, max {most}"
     ends = ", ".join(f"{count} {end}" for end, count in sorted(report.ends.items())) or "-"
     if report.under_way:
         ends += f", {report.under_way} under way"
@@ -55,7 +58,7 @@ def _lines(report: Report) -> list[str]:
         ),
         f"HTTP      {', '.join(statuses) or '-'}",
         f"rates     {rates.answers:.2f} answers a second, {tokens}",
-        f"client    lag p50 {lag[0]}, p99 {lag[1]}, max {lag[2]}; {client.processor:.0%} of a core",
+        f"client    {lag}; {client.processor:.0%} of a core",
         *(f"          maybe the limit: {reason}" for reason in client.limited_by),
     ]
 

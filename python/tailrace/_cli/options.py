@@ -57,8 +57,19 @@ class Duration(click.ParamType[float]):
         return seconds
 
 
+def _no_empty_proxy(
+    context: click.Context, parameter: click.Parameter, value: str | None
+) -> str | None:
+    """Refuse an empty URL: a variable that is not set would send everything past the proxy."""
+    if value is not None and not value.strip():
+        raise click.BadParameter("it is empty; for a direct way leave it out", context, parameter)
+    return value
+
+
 proxy_option = click.option(
-    "--proxy", help="URL of an http, https or socks5 proxy, used for every request."
+    "--proxy",
+    callback=_no_empty_proxy,
+    help="URL of an http, https or socks5 proxy, used for every request.",
 )
 """The option of the commands that ask a site."""
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from weakref import finalize
 
 from tailrace.batch._asking import RefusedRow, names_none, read_row
+from tailrace.batch._fleet_posting import check_engine_of_batch
 from tailrace.batch._folder import OutputFolder
 from tailrace.batch._inputs import open_source
 from tailrace.batch._objects import CHUNK_SECONDS, ObjectFolder
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from tailrace._environment import Environment
+    from tailrace._over_fleet import Engine
     from tailrace.batch._gate import Gate
     from tailrace.batch._inputs import Source
     from tailrace.batch._report import Report
@@ -41,6 +43,7 @@ async def run(
     plan: Plan | None = None,
     *,
     model: str = "",
+    engine: Engine = "process",
     shard: tuple[int, int] = (0, 1),
     format: str = "auto",  # noqa: A002 - as the command's option is called
     skip_bad: bool = False,
@@ -57,26 +60,29 @@ async def run(
 
     `input`: a file of OpenAI's batch lines, of plain lines or a table; `output`: a folder, which is
     made. `plan`: how fast, and how patiently. `model`: that of rows that name none, the site's
-    default unless given. `shard`: the index of this run's part of the rows, from 0, and the number
-    of parts, one for each process or machine. `format`: that of the input, found out unless given.
-    `skip_bad`: rows that cannot be sent become failures, instead of ending the run before it
-    begins; `retry_failed`: rows that failed in an earlier run are asked again. `text`: a file
-    (``.csv``, ``.tsv``, ``.jsonl``, ``.parquet``) for a table of what the folder has in the end, in
-    the input's order, and `columns`: what it shows. `environment`: randomness, variables and the
-    clock of `Report.at`. `reading`: ``id_field``, ``prompt_field``, ``endpoint``, ``sent`` and
-    ``carried``, of inputs that are no batch lines.
+    default unless given. `engine`: ``process`` asks in the event loop, ``fleet`` in a thread of a
+    `tailrace.fleet.Fleet`, servers of OpenAI's API alone. `shard`: the index of this run's part of
+    the rows, from 0, and the number of parts, one for each process or machine. `format`: that of
+    the input, found out unless given. `skip_bad`: rows that cannot be sent become failures, instead
+    of ending the run before it begins; `retry_failed`: rows that failed in an earlier run are asked
+    again. `text`: a file (``.csv``, ``.tsv``, ``.jsonl``, ``.parquet``) for a table of what the
+    folder has in the end, in the input's order, and `columns`: what it shows. `environment`:
+    randomness, variables and the clock of `Report.at`. `reading`: ``id_field``, ``prompt_field``,
+    ``endpoint``, ``sent`` and ``carried``, of inputs that are no batch lines.
 
     What the site fails at is in the report, and among the failures. Raises BatchInputError for an
     input that cannot be read or has bad rows, BatchFolderError for a folder that another run has,
     or in which another one was begun, BatchWriteError for an output that cannot be written, and
     InvalidRequestError or ProfileError for a site or an option that cannot be used, as where no row
-    has a model. A table that fails after the run raises BatchTableError, which has the report.
-    Cancelled, it closes every connection; what was written stays.
+    has a model, MissingRequirementsError for an engine that is not installed. A table that fails
+    after the run raises BatchTableError, which has the report. Cancelled, it closes every
+    connection; what was written stays.
     """
     if text is not None and is_url(output):
         raise InvalidRequestError("a table is made of an output folder, and a URL is none")
     reading.update(format=format, text=text, columns=columns, environment=environment)
-    reading.update(model=model, shard=shard, skip_bad=skip_bad, retry_failed=retry_failed)
+    reading.update(model=model, engine=engine, shard=shard)
+    reading.update(skip_bad=skip_bad, retry_failed=retry_failed)
     work = await _begun(partial(begin, input, output, site, plan, **reading))
     await work.until_end()
     if text is not None:
@@ -114,6 +120,7 @@ def begin(
     plan: Plan | None = None,
     *,
     model: str = "",
+    engine: Engine = "process",
     shard: tuple[int, int] = (0, 1),
     skip_bad: bool = False,
     retry_failed: bool = False,
@@ -131,6 +138,7 @@ def begin(
     for several runs; `chunk_seconds`: as of `ObjectFolder`. The table `text` is for the caller to
     write; one that cannot be is refused here.
     """
+    check_engine_of_batch(engine, site)
     if source is None:
         source = open_input(input_, output, **reading)
     if text is not None:
@@ -154,6 +162,7 @@ def begin(
             source,
             folder,
             model=model,
+            engine=engine,
             environment=environment,
             input_name=str(input_),
             gate=gate,

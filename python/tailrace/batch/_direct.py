@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from tailrace._messages import browser_text
+from tailrace._over_fleet import FleetPosts
 from tailrace.batch._asking import (
     Answer,
     FailedRow,
@@ -21,6 +22,7 @@ from tailrace.batch._asking import (
     read_row,
     with_fields,
 )
+from tailrace.batch._fleet_posting import FleetPoster
 from tailrace.errors import FIRST_ERROR_STATUS, TailraceError
 from tailrace.providers._api import below, without_ending
 from tailrace.providers._base import with_credentials
@@ -32,6 +34,7 @@ if TYPE_CHECKING:
     from contextlib import AsyncExitStack
 
     from tailrace._calls.throttling import Throttle
+    from tailrace._over_fleet import Engine
     from tailrace.batch._rows import Row
     from tailrace.providers._openai import OpenAICall
     from tailrace.sites import Site
@@ -70,9 +73,16 @@ _FORGIVING = json.JSONDecoder(strict=False)
 class DirectAsker:
     """The rows of a site with OpenAI's API, over one head of a request for each endpoint."""
 
-    def __init__(self, call: OpenAICall, models: Models, throttle: Throttle | None) -> None:
-        """Ask over the connections of `call`, which is not closed here."""
+    def __init__(
+        self,
+        call: OpenAICall,
+        models: Models,
+        throttle: Throttle | None,
+        posts: FleetPosts | None = None,
+    ) -> None:
+        """Ask over `posts`, or the connections of `call`, neither of which is closed here."""
         self._call = call
+        self._posts = posts
         self._models = models
         self._throttle = throttle
         self._posters: dict[str, Poster] = {}
@@ -80,15 +90,24 @@ class DirectAsker:
 
     @classmethod
     async def of(
-        cls, site: Site, models: Models, options: Mapping[str, Any], stack: AsyncExitStack
+        cls,
+        site: Site,
+        models: Models,
+        options: Mapping[str, Any],
+        stack: AsyncExitStack,
+        engine: Engine = "process",
     ) -> DirectAsker:
         """Begin to ask `site`; `options`: those of `Site.stream`. What it opens ends with `stack`.
 
-        Raises ProfileError or InvalidRequestError where the variable of a secret is not set.
+        `engine`: ``fleet`` for the connections of a fleet. Raises ProfileError or
+        InvalidRequestError where the variable of a secret is not set.
         """
         alone = site.replace(throttle=None)  # which the run's one call would hold
         call: Any = await stack.enter_async_context(begin_call(alone, [], options, model=""))
-        return cls(call, models, site.throttle)
+        posts = None
+        if engine == "fleet":
+            posts = await FleetPosts.of(call.request, stack, keep="body")
+        return cls(call, models, site.throttle, posts)
 
     async def aclose(self) -> None:
         """See `Asker.aclose`."""
@@ -131,20 +150,28 @@ class DirectAsker:
 
     def _poster(self, endpoint: str) -> Poster:
         request = self._call.request
+        base = without_ending(request.endpoint or request.url, *_PATHS.values())
+        url = with_credentials(below(base, _PATHS[endpoint]), request.url)
+        own = {"Content-Type": _JSON, "Accept": _JSON, **self._call.headers()}
+        headers = merged_headers(request.headers or {}, own)
+        poster = self._posters[endpoint] = self._made_poster(url, headers)
+        return poster
+
+    def _made_poster(self, url: str, headers: Mapping[str, str]) -> Poster:
+        if self._posts is not None:
+            return FleetPoster(self._posts, url, headers)
+        request = self._call.request
         transport = request.transport
         if isinstance(transport, str):
             raise TypeError("the run makes the transport")
-        base = without_ending(request.endpoint or request.url, *_PATHS.values())
-        own = {"Content-Type": _JSON, "Accept": _JSON, **self._call.headers()}
-        poster = self._posters[endpoint] = transport.poster(
-            with_credentials(below(base, _PATHS[endpoint]), request.url),
-            headers=merged_headers(request.headers or {}, own),
+        return transport.poster(
+            url,
+            headers=headers,
             cookies=request.cookies,
             proxy=request.proxy,
             timeouts=request.timeouts,
             limits=request.limits,
         )
-        return poster
 
     # -- reading an answer -------------------------------------------------------------------------
 

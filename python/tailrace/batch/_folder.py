@@ -45,6 +45,8 @@ if TYPE_CHECKING:
 __all__ = ["OutputFolder"]
 
 _LARGEST_SHARD_COUNT = 99_999
+_READY_ROWS = 32  # that are read before it is looked whether the input has changed
+_READY_BYTES = 2**20
 
 
 class OutputFolder:
@@ -136,6 +138,20 @@ class OutputFolder:
 
         Raises BatchInputError where the input has become another one since it was checked.
         """
+        ready: list[Row] = []
+        size = 0
+        for row in self._read_pending():
+            ready.append(row)
+            size += len(row.body)
+            if len(ready) >= _READY_ROWS or size >= _READY_BYTES:
+                self._check_unchanged()  # or they may be other ones of these numbers
+                yield from ready
+                size = 0
+                ready.clear()
+        self._check_unchanged()
+        yield from ready
+
+    def _read_pending(self) -> Iterator[Row]:
         index, count = self.shard
         states, end = self._states, len(self._states)
         for position, (number, record) in enumerate(self._source.records()):
@@ -145,9 +161,7 @@ class OutputFolder:
             if number >= end or isinstance(row, BadRow):
                 self._check_unchanged()
                 raise BatchInputError(f"{self._source.name} is not what it was when it was checked")
-            self._check_unchanged()  # or the row may be another one of this number
             yield row
-        self._check_unchanged()
 
     def write_done(
         self,

@@ -31,6 +31,7 @@ from tailrace.transport import Transport, make_transport
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from tailrace._over_fleet import Engine
     from tailrace.batch._asking import Answer, Asker, Prepared
     from tailrace.batch._folder import OutputFolder
     from tailrace.batch._inputs import Source
@@ -68,9 +69,10 @@ class Run:
     """One run over the rows of `source` that are pending in an open `folder`, which it closes.
 
     `input_name`: the name by which the input was given; the other arguments are those of
-    `tailrace.batch.run`. `clock`: seconds that never go back, for everything but the date of the
-    report: a wall clock that jumps changes nothing. `gate`: one that several runs share, and that
-    stays open; `all_read`: set when no row is left that has not been read.
+    `tailrace.batch.run`; the engine can ask the site. `clock`: seconds that never go back, for
+    everything but the date of the report: a wall clock that jumps changes nothing. `gate`: one that
+    several runs share, and that stays open; `all_read`: set when no row is left that has not been
+    read.
     """
 
     def __init__(
@@ -81,6 +83,7 @@ class Run:
         folder: OutputFolder,
         *,
         model: str = "",
+        engine: Engine = "process",
         environment: Environment | None = None,
         clock: Callable[[], float] = time.monotonic,
         input_name: str = "",
@@ -88,6 +91,7 @@ class Run:
     ) -> None:
         self._site = site
         self._plan = plan
+        self._engine: Engine = engine
         self.source = source
         self._folder = folder
         self._rows = folder.pending()
@@ -166,7 +170,7 @@ class Run:
         site = self._site
         direct: Asker | None = None
         if site.software == "openai":
-            direct = await DirectAsker.of(site, self._models, options, stack)
+            direct = await DirectAsker.of(site, self._models, options, stack, self._engine)
             stack.push_async_callback(direct.aclose)
         for endpoint in ENDPOINTS:
             asker = None if site.api == "responses" and endpoint == _CHAT else direct

@@ -33,7 +33,7 @@ class MeasuredCall:
     read, `last` when the last one was; `gaps`: nanoseconds from one delta to the next. `end`: as
     `tailrace.Outcome.end`, ``open`` until then; `error`: its failure; `status`: the
     HTTP status of the last response, None where there was none; `told_tokens`: the usage that the
-    site told.
+    site told. `is_begun`: whether `begun` is known already, or is told with the end.
     """
 
     due: int
@@ -47,6 +47,7 @@ class MeasuredCall:
     error: TailraceError | None = None
     status: int | None = None
     told_tokens: int | None = None
+    is_begun: bool = True
 
     @property
     def is_whole(self) -> bool:

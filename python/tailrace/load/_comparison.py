@@ -98,6 +98,7 @@ def _warnings(before: Report, after: Report) -> list[str]:
         for what, one, other in (
             ("plan", str(before.plan), str(after.plan)),
             ("software", before.software, after.software),
+            ("engine", before.engine, after.engine),
             ("model", before.model, after.model),
             ("source of tokens", before.tokens.source, after.tokens.source),
         )

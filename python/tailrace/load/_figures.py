@@ -12,6 +12,7 @@ from tailrace.load._report import Client, Rates, Tokens
 from tailrace.load._series import Slots
 
 if TYPE_CHECKING:
+    from tailrace._over_fleet import Engine
     from tailrace.load._calls import MeasuredCall
     from tailrace.load._plan import Plan
 
@@ -22,6 +23,7 @@ LOOK = 10_000_000
 
 _LATE = 0.01
 _BUSY = 0.9
+_CORES_OF_FLEET = 2  # its thread, and that of Python
 
 
 class Figures:
@@ -31,8 +33,10 @@ class Figures:
     rates of what came in that time.
     """
 
-    def __init__(self, plan: Plan, begin: int) -> None:
+    def __init__(self, plan: Plan, begin: int, engine: Engine = "process") -> None:
+        """Begin to count; `engine`: over a ``fleet``, no time is the event loop's."""
         self.plan: Plan = plan
+        self.engine: Engine = engine
         self.begin: int = begin
         self.opens: float = begin + plan.lead * 1e9
         self.closes: float = math.inf if plan.seconds is None else self.opens + plan.seconds * 1e9
@@ -71,8 +75,12 @@ class Figures:
         """Count a request that begins."""
         self.under_way += 1
         self.slots.began(self._second(call.begun))
+        if call.is_begun:
+            self._count_late(call)
+
+    def _count_late(self, call: MeasuredCall) -> None:
         if self.plan.rate is not None and self.is_measured(call):
-            self.late.add(call.begun - call.due)
+            self.late.add(max(0, call.begun - call.due))
 
     def missed(self) -> None:
         """Count a request that was due in the measured time and never began."""
@@ -87,6 +95,8 @@ class Figures:
         """Count a request that has ended, or was cut at `now`."""
         self.under_way -= 1
         ended = now if call.ended is None else call.ended
+        if not call.is_begun:
+            self._count_late(call)
         self._count_rates(call, ended)
         if call.ended is not None:
             self.slots.ended(self._second(ended), whole=call.is_whole)
@@ -128,8 +138,9 @@ class Figures:
 
     def lagged(self, now: int, lag: int) -> None:
         """Take note that the loop came to `now` so many nanoseconds late."""
-        self.slots.sample(self._second(now), self.under_way, lag / 1e9)
-        if now < self.opens:
+        takes_times = self.engine == "process"
+        self.slots.sample(self._second(now), self.under_way, lag / 1e9 if takes_times else 0.0)
+        if now < self.opens or not takes_times:
             return
         # While the loop was away it was not looked at: what came then waited the rest of that time.
         for left in range(lag, -1, -LOOK):
@@ -156,7 +167,8 @@ class Figures:
     def client(self, processor: float) -> Client:
         """Return what the client did; `processor`: the part of a core that it took."""
         lag, late = self.lag.distribution(), self.late.distribution()
-        reasons = limits_of(lag, late, processor)
+        cores = 1 if self.engine == "process" else _CORES_OF_FLEET
+        reasons = limits_of(lag, late, processor, cores)
         if self.waiting:
             reasons = (*reasons, f"{self.waiting} requests waited, with {self.plan.most_open} open")
         return Client(lag=lag, processor=processor, limited_by=reasons)
@@ -165,12 +177,14 @@ class Figures:
         return (moment - self.begin) / 1e9
 
 
-def limits_of(lag: Distribution, late: Distribution, processor: float) -> tuple[str, ...]:
-    """Return why the figures may be the client's own, in words."""
+def limits_of(
+    lag: Distribution, late: Distribution, processor: float, cores: int = 1
+) -> tuple[str, ...]:
+    """Return why the figures may be the client's own, in words; `cores`: what it can use."""
     reasons = []
     if (lag.p99 or 0.0) > _LATE:
         reasons.append(f"its loop was {(lag.p99 or 0) * 1e3:.0f} ms late in one of a hundred looks")
-    if processor > _BUSY:
+    if processor > _BUSY * cores:
         reasons.append(f"it took {processor:.0%} of a core")
     if (late.p99 or 0.0) > _LATE:
         reasons.append(

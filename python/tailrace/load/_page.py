@@ -94,12 +94,18 @@ def _facts(report: Report) -> str:
         "requests": f"{report.requests}, {report.whole_answers} whole answers",
         "answers": f"{rates.answers:.2f} a second",
         "tokens": f"{rates.tokens:,.1f} a second, counted from {report.tokens.source}",
-        "client": f"its loop was late by {shown_time(client.lag.p50)} (p50), "
-        f"{shown_time(client.lag.p99)} (p99), {shown_time(client.lag.most)} (max); "
-        f"{client.processor:.0%} of a core",
+        "client": f"{_clock(report)}; {client.processor:.0%} of a core",
     }
     rows = "".join(f"<dt>{name}<dd>{escape(text)}" for name, text in facts.items())
     return f"<dl>{rows}</dl>"
+
+
+def _clock(report: Report) -> str:
+    lag = report.client.lag
+    if report.engine == "fleet":
+        return "times were taken by a fleet, which waits for no loop"
+    p50, p99, most = map(shown_time, (lag.p50, lag.p99, lag.most))
+    return f"its loop was late by {p50} (p50), {p99} (p99), {most} (max)"
 
 
 def _warnings(title: str, warnings: Sequence[str]) -> str:

@@ -8,6 +8,7 @@ from typing import Literal
 import msgspec
 
 from tailrace import __version__
+from tailrace._over_fleet import Engine  # noqa: TC001 - msgspec reads it
 from tailrace.errors import InvalidRequestError
 from tailrace.load._distribution import Distribution
 from tailrace.load._plan import Plan  # noqa: TC001 - msgspec reads it
@@ -22,8 +23,9 @@ class Client(msgspec.Struct, frozen=True, kw_only=True):
     """Figures of the client itself, while the measured requests were under way.
 
     `lag`: how late its event loop was, looked at a hundred times a second, and for as many moments
-    in which it was away: what was read then may have been there for as long. `processor`: the part
-    of one core that its process took.
+    in which it was away: what was read then may have been there for as long; nothing is counted
+    over a fleet, which does not wait for the loop. `processor`: the part of one core that its
+    process took.
     `limited_by`: the reasons, in words, why the figures may be the client's and not the site's;
     empty where there are none.
     """
@@ -65,11 +67,11 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     """The report of a load.
 
     `site`, `url`, `software`, `model`: who was asked; `at`: when it began, as ISO 8601 in UTC;
-    `plan`: what was asked for; `seconds`: the measured time. The counts and times are those of the
-    requests that were due in it: `requests`, by their `ends` (``done``, ``stopped``, ``truncated``,
-    ``failed``, and ``unfinished`` for those that the end of the run cut), by the kinds of their
-    `errors` (of each of which `examples` has the first one's message), and by the HTTP `statuses`
-    of their last responses (``none`` without one).
+    `plan`: what was asked for; `engine`: who read the replies; `seconds`: the measured time. The
+    counts and times are those of the requests that were due in it: `requests`, by their `ends`
+    (``done``, ``stopped``, ``truncated``, ``failed``, and ``unfinished`` for those that the end of
+    the run cut), by the kinds of their `errors` (of each of which `examples` has the first one's
+    message), and by the HTTP `statuses` of their last responses (``none`` without one).
 
     `ttft`: seconds to the first delta of any kind; `gap`: from one delta to the next, 0 between
     those that one read brought; `whole`: to the end, of whole answers alone. In an open model the
@@ -101,6 +103,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     under_way: int = 0
     warm_up_unfinished: int = 0
     interrupted: bool = False
+    engine: Engine = "process"
     version: str = __version__
     form: Literal[1] = 1
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from tailrace._environment import Environment
+from tailrace._over_fleet import check_engine
 from tailrace.errors import InvalidRequestError, one_line
 from tailrace.load._arrivals import due_times, user_starts
 from tailrace.load._calls import MeasuredCall, measure
@@ -23,16 +24,21 @@ from tailrace.load._report import Report
 from tailrace.transport import Transport, make_transport
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine, Iterable, Iterator, Sequence
+    from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator, Sequence
+    from typing import TypeAlias
 
     from tailrace._messages import Messages
+    from tailrace._over_fleet import Engine
     from tailrace.sites import Site
+
+    _Asking: TypeAlias = Callable[[MeasuredCall, str | Messages], Awaitable[None]]
 
 __all__ = ["DEFAULT_PROMPT", "Load", "run"]
 
 DEFAULT_PROMPT = "Say in three sentences why the sea is salty."
 
 _RARE = 1000  # collections of young objects to one of the older
+_AHEAD = 20_000_000  # nanoseconds before it is due that a request is handed to a fleet
 _AFTER_FAILURE = 0.1  # seconds: a site that refuses at once is not asked as fast as a loop can
 
 
@@ -41,6 +47,7 @@ async def run(
     plan: Plan | None = None,
     *,
     prompts: Sequence[str | Messages] = (DEFAULT_PROMPT,),
+    engine: Engine = "process",
     environment: Environment | None = None,
     **options: Any,
 ) -> Report:
@@ -50,15 +57,25 @@ async def run(
     the plan says, and whoever pays for its model pays for them.
 
     `plan`: who asks, how often, for how long; one user for 30 seconds unless given. `prompts`: what
-    is asked, in turn: texts or lists of messages. `environment`: the randomness of arrivals, and
-    the clock of `Report.at`. `options`: those of every call, as `Site.stream` takes them. Nothing
-    is asked twice: a `retry` of the site is not used, and neither is its `throttle`.
+    is asked, in turn: texts or lists of messages. `engine`: ``process`` reads in the event loop,
+    ``fleet`` in a thread of a `tailrace.fleet.Fleet`, whose times are true while Python is busy; it
+    asks sites with an API for programs. `environment`: the randomness of arrivals, and the clock of
+    `Report.at`. `options`: those of every call, as `Site.stream` takes them. Nothing is asked
+    twice: a `retry` of the site is not used, and neither is its `throttle`.
 
     What a site fails at is in the report. Raises the TailraceError of what cannot be asked at all:
-    InvalidRequestError for no prompts, a wrong option, a missing model; ProfileError for a variable
-    that is not set. Cancelled, it closes every connection.
+    InvalidRequestError for no prompts, a wrong option, a missing model, a site that the engine
+    cannot ask; MissingRequirementsError for an engine that is not installed; ProfileError for a
+    variable that is not set. Cancelled, it closes every connection.
     """
-    load = Load(site, plan or Plan(), prompts=prompts, environment=environment, options=options)
+    load = Load(
+        site,
+        plan or Plan(),
+        prompts=prompts,
+        engine=engine,
+        environment=environment,
+        options=options,
+    )
     await load.until_end()
     return load.report()
 
@@ -72,11 +89,15 @@ class Load:
         plan: Plan,
         *,
         prompts: Sequence[str | Messages] = (DEFAULT_PROMPT,),
+        engine: Engine = "process",
         environment: Environment | None = None,
         options: dict[str, Any] | None = None,
     ) -> None:
         if not prompts:
             raise InvalidRequestError("there is no prompt to ask")
+        check_engine(engine, site)
+        self._engine: Engine = engine
+        self._ahead = _AHEAD if engine == "fleet" else 0
         self._site = _plain(site)
         self._plan = plan
         self._prompts = prompts
@@ -93,25 +114,38 @@ class Load:
         self._at = datetime.fromtimestamp(self._environment.now_ms() / 1000, UTC)
         self._processor = 0.0
         self._ended: int | None = None  # the moment of the end
-        self._figures = Figures(plan, time.monotonic_ns())
+        self._figures = Figures(plan, time.monotonic_ns(), engine)
 
     async def until_end(self) -> None:
         """Run to the end; cancelled, every request under way is cut and counted as unfinished."""
         async with AsyncExitStack() as stack:
             stack.enter_context(_rare_collections())
-            transport = await self._transport(stack)
-            self._figures = Figures(self._plan, time.monotonic_ns())
+            asking = await self._asking(stack)
+            self._figures = Figures(self._plan, time.monotonic_ns(), self._engine)
             self._processor = time.process_time()
             stack.push_async_callback(self._cut)
             watch = asyncio.create_task(self._watch())
             stack.callback(watch.cancel)
             try:
-                await self._ask_all(transport)
+                await self._ask_all(asking)
             except asyncio.CancelledError:
                 self._is_cut = True
                 raise
         if self._failed is not None:
             raise self._failed
+
+    async def _asking(self, stack: AsyncExitStack) -> _Asking:
+        """Return what asks for one call; what it opens ends with `stack`."""
+        if self._engine == "fleet":
+            from tailrace.load._fleet_calls import FleetCalls  # noqa: PLC0415 - of its wheel
+
+            return (await FleetCalls.of(self._site, self._options, stack)).measure
+        transport = await self._transport(stack)
+
+        async def ask(call: MeasuredCall, prompt: str | Messages) -> None:
+            await measure(call, self._site, prompt, self._options, transport)
+
+        return ask
 
     async def _transport(self, stack: AsyncExitStack) -> Transport:
         given = self._site.transport
@@ -146,6 +180,7 @@ class Load:
             tokens=figures.tokens(),
             rates=figures.rates(now),
             client=figures.client(self._processor_part(now)),
+            engine=self._engine,
             under_way=figures.under_way,
             warm_up_unfinished=figures.warm_up_unfinished,
             interrupted=self._is_cut,
@@ -153,10 +188,10 @@ class Load:
 
     # -- beginning and ending ----------------------------------------------------------------------
 
-    async def _ask_all(self, transport: Transport) -> None:
+    async def _ask_all(self, asking: _Asking) -> None:
         """Let requests begin until the plan has no more of them, and wait as long as it says."""
         begin = self._let_users if self._plan.rate is None else self._arrive
-        self._beginning = asyncio.create_task(begin(transport))
+        self._beginning = asyncio.create_task(begin(asking))
         last_has_begun = asyncio.create_task(self._no_more.wait())
         try:
             await asyncio.wait(
@@ -190,7 +225,7 @@ class Load:
 
     # -- asking ------------------------------------------------------------------------------------
 
-    async def _arrive(self, transport: Transport) -> None:
+    async def _arrive(self, asking: _Asking) -> None:
         """Begin the requests of an open model, each when it is due and a place is free.
 
         Where none becomes free for the time of grace, no more of them begin.
@@ -199,14 +234,16 @@ class Load:
         for due in dues:
             has_begun = False
             try:
-                await _sleep_until(due)
+                await _sleep_until(due - self._ahead)
+                if self._places.locked():
+                    await _sleep_until(due)
                 has_begun = await self._take_place()
             finally:
                 if not has_begun:
                     self._count_missed(chain((due,), dues))
             if not has_begun:
                 break
-            self._spawn(self._one(transport, due))
+            self._spawn(self._one(asking, due))
         self._no_more.set()
         await self._until_answered()
 
@@ -233,35 +270,36 @@ class Load:
         for _ in takewhile(lambda due: due <= now, dues):
             self._figures.missed()
 
-    async def _one(self, transport: Transport, due: int) -> None:
+    async def _one(self, asking: _Asking, due: int) -> None:
         try:
-            await self._ask(transport, due)
+            await self._ask(asking, due)
         finally:
             self._places.release()
 
-    async def _let_users(self, transport: Transport) -> None:
+    async def _let_users(self, asking: _Asking) -> None:
         """Let the users of a closed model ask, and wait until the last one has no more to ask."""
         for start in user_starts(self._plan):
-            self._spawn(self._user(transport, self._figures.begin + int(start * 1e9)))
+            self._spawn(self._user(asking, self._figures.begin + int(start * 1e9)))
         await self._until_answered()
 
-    async def _user(self, transport: Transport, start: int) -> None:
+    async def _user(self, asking: _Asking, start: int) -> None:
         await _sleep_until(start)
         while self._figures.claim(now := time.monotonic_ns()):
             if self._figures.have_all_begun:
                 self._no_more.set()
-            call = await self._ask(transport, now)
+            call = await self._ask(asking, now)
             if not call.is_whole:
                 await asyncio.sleep(_AFTER_FAILURE)
         self._no_more.set()
 
-    async def _ask(self, transport: Transport, due: int) -> MeasuredCall:
+    async def _ask(self, asking: _Asking, due: int) -> MeasuredCall:
         prompt = self._prompts[self._asked % len(self._prompts)]
         self._asked += 1
-        call = MeasuredCall(due, time.monotonic_ns())
+        begun = max(due, time.monotonic_ns())
+        call = MeasuredCall(due, begun, is_begun=self._engine == "process")
         self._figures.began(call)
         try:
-            await measure(call, self._site, prompt, self._options, transport)
+            await asking(call, prompt)
         finally:
             self._figures.ended(call, time.monotonic_ns())
         return call

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from tailrace._messages import Turn
     from tailrace.transport import Response, Session, WholeReply
 
-__all__ = ["ApiCall", "ApiOptions", "ModelsPage", "below", "without_ending"]
+__all__ = ["ApiCall", "ApiOptions", "ModelsPage", "PostedRequest", "below", "without_ending"]
 
 JSON = "application/json"
 MAX_LIST_BYTES = 8 * 2**20
@@ -108,6 +108,15 @@ class ModelsPage(NamedTuple):
     cursor: str | None = None
 
 
+@dataclass(frozen=True, slots=True, repr=False)
+class PostedRequest:
+    """A request of an API as it is posted; the repr shows nothing of it, as it may hold a key."""
+
+    url: str
+    headers: dict[str, str]
+    body: bytes
+
+
 class ApiCall(Call[O], Generic[O]):
     """One streamed answer of a server with an API."""
 
@@ -156,24 +165,25 @@ class ApiCall(Call[O], Generic[O]):
     async def send(self, model: str, turns: list[Turn]) -> Opening:
         """Post the caller's messages in the API's own form."""
         del turns
-        if not model:
-            raise InvalidRequestError(f"{self.api} wants a model's name: give one")
-        body = self.encoded_body(model)
+        posted = self.posted(model)
         session = await self.begin_session(self.request.cookies)
-        endpoint = self.request.endpoint or self.endpoint(model)
-        reply = await session.post(
-            with_credentials(endpoint, self.request.url),
-            body=body,
-            headers={
-                "Content-Type": "application/json",
-                "Accept": self.accept,
-                **self.headers(),
-            },
-        )
+        reply = await session.post(posted.url, body=posted.body, headers=posted.headers)
         return OpeningOf(
             reply,
             DeltaDecoder(self.dialect, content_type=reply.content_type, status=reply.status),  # type: ignore[arg-type]
         )
+
+    def posted(self, model: str) -> PostedRequest:
+        """Return the request to `model` as it is posted, without what its transport adds.
+
+        Raises InvalidRequestError without a model, and as `encoded_body` does.
+        """
+        if not model:
+            raise InvalidRequestError(f"{self.api} wants a model's name: give one")
+        body = self.encoded_body(model)
+        endpoint = self.request.endpoint or self.endpoint(model)
+        headers = {"Content-Type": JSON, "Accept": self.accept, **self.headers()}
+        return PostedRequest(with_credentials(endpoint, self.request.url), headers, body)
 
     def encoded_body(self, model: str) -> bytes:
         """Return the request as it is sent, with the fields of `extra`.

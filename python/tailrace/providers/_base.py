@@ -169,12 +169,16 @@ class Call(ABC, Generic[O]):
 
     async def open(self) -> Opening:
         """Check the input, then send it; raises InvalidRequestError for wrong input."""
+        model = self.check()
+        self.connections = Connections(self.request.transport, self.request.observe)
+        return await self.send(model, self.turns)
+
+    def check(self) -> str:
+        """Read the request's messages and return its model; raises InvalidRequestError."""
         self.turns = parse_messages(self.request.messages, text_only=not self.takes_parts)
         if not any(turn.text.strip() for turn in self.turns) and not self._holds_other_parts():
             raise InvalidRequestError("the messages hold no text: there is nothing to answer")
-        model = self.request.get_model(self.request.model)
-        self.connections = Connections(self.request.transport, self.request.observe)
-        return await self.send(model, self.turns)
+        return self.request.get_model(self.request.model)
 
     def _holds_other_parts(self) -> bool:
         messages: Any = self.request.messages

@@ -5,7 +5,10 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import shutil
 import socket
+import sys
+from asyncio.subprocess import PIPE
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -272,6 +275,7 @@ async def test_silence_is_4() -> None:
         (["--provider", "me:hunter2@my.example", "hi"], "begin it with https:// or http://"),
         (["--replica", "--proxy", "localhost:3128", "hi"], "the proxy's URL is malformed"),
         (["--replica", "--proxy", "ftp://localhost", "hi"], "a proxy of kind 'ftp' is unknown"),
+        (["--replica", "--proxy", "", "hi"], "'--proxy': it is empty"),
         (["--url", "http://[::1", "hi"], "the URL is malformed"),
         (["--url", "http://127.0.0.1:99999/", "hi"], "the URL is malformed"),
         (["--provider", "GPROChat", "--url", "http://[::1", "hi"], "the URL is malformed"),
@@ -386,6 +390,23 @@ async def test_a_wrong_option_is_2(arguments: list[str], says: str) -> None:
 async def test_a_reader_that_is_not_there_is_141() -> None:
     end = await run_without_reader("chat", "--replica", "hello")
     assert (end.code, end.stderr) == (141, "")
+
+
+@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
+async def test_a_stream_that_is_closed_is_an_empty_one(closed: str) -> None:
+    sh = shutil.which("sh")
+    if sh is None:
+        pytest.skip("there is no sh")
+    command = ("-c", f'exec "$@" {closed}', "sh", sys.executable, "-m", "tailrace")
+    async with Replica(pace=0) as replica:
+        asked = ("chat", "--url", replica.url("ai-power"), "hello")
+        process = await asyncio.create_subprocess_exec(
+            sh, *command, *asked, stdout=PIPE, stderr=PIPE
+        )
+        stdout, stderr = await process.communicate()
+        assert (process.returncode, stderr) == (0, b"")
+        assert (stdout == b"") == (">&-" in closed.replace("2>&-", ""))
+        assert len(replica.exchanges) == 2
 
 
 async def test_a_reader_that_leaves_in_the_middle_is_141() -> None:

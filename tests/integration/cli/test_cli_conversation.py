@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import stat
 from contextlib import asynccontextmanager
@@ -467,6 +468,42 @@ async def test_who_goes_on_elsewhere_is_sent_what_is_meant_for_there(tmp_path: P
         end = await run_in(state, "chat", "-c", *elsewhere, "-m", "n", "Who am I?")
         assert (end.code, end.stdout) == (0, "Zed\n")
         assert other.asked[0]["model"] == "n"
+
+
+async def test_what_is_no_text_is_kept_with_its_bytes_replaced(tmp_path: Path) -> None:
+    async with written_site() as site:
+        site.write("ok", None)
+        asked = ("chat", "--url", site.url, "--software", "openai", "-m", "\udcff", "\udcfe?")
+        async with on_terminal(*asked, XDG_STATE_HOME=str(tmp_path)) as terminal:
+            assert await terminal.end() == 0
+            assert terminal.text == "ok"
+    (file,) = (tmp_path / "tailrace" / "conversations").iterdir()
+    kept = json.loads(file.read_bytes())
+    assert (kept["model"], kept["messages"][0]["content"]) == ("?", "??")
+
+
+async def test_a_kept_file_from_elsewhere_is_written_where_it_lies(tmp_path: Path) -> None:
+    folder = tmp_path / "tailrace" / "conversations"
+    folder.mkdir(parents=True)
+    state = {"XDG_STATE_HOME": str(tmp_path)}
+    async with written_site() as site:
+        text = (
+            '{"version": 1, "id": "../../elsewhere", "begun": "", "site": "", "url": "URL", '
+            '"whole": true, "software": "openai", "bot": null, "model": "m", '
+            '"messages": [{"role": "user", "content": "I am Zed"}]}'
+        )
+        kept = json.loads(text.replace("URL", site.url))
+        (folder / "theirs.json").write_text(json.dumps(kept))
+        site.write("Zed", None)
+        end = await run_in(state, "chat", "-c", "Who am I?")
+        assert (end.code, end.stdout, end.stderr) == (0, "Zed\n", "")
+        for wrong in ({"url": "http://["}, {"software": "x"}, {"bot": "5"}, {"site": "nobody"}):
+            (folder / "theirs.json").write_text(json.dumps({**kept, **wrong}))
+            end = await run_in(state, "chat", "-c", "x")
+            assert (end.code, end.stdout) == (2, "")
+            assert "who answered in the last conversation, " in end.stderr
+    assert os.listdir(tmp_path) == ["tailrace"]  # noqa: PTH208 - pathlib's own would wait, too
+    assert os.listdir(folder) == ["theirs.json"]  # noqa: PTH208
 
 
 async def test_without_a_kept_conversation_it_is_2(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ import aiohttp
 import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
-from cli_process import interrupt, run, start
+from cli_process import interrupt, run, run_process, start
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -77,8 +77,10 @@ async def test_as_lines_and_without_a_failure_the_code_is_0() -> None:
     assert end.code == 0
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ  http://\S+ answers\n", end.stdout)
     async with changing_site(503) as url:
-        end = await run(*guarding(url, "--count", "2"))
+        end = await run_process(*guarding(url, "--count", "2"))
     assert end.code == 3
+    # The state folder of the tests cannot be written to; that does not change between looks.
+    assert end.stderr.count("verdict cannot be kept") == 1
     first, advice = end.stdout.splitlines()
     assert " fails at the step post: the site reported an error (HTTP 503)" in first
     assert advice.strip().startswith("what to do: wait")

@@ -82,6 +82,7 @@ async def test_without_colours_and_on_a_dumb_terminal() -> None:
             await terminal.until(MARKDOWN.strip())
             terminal.type("\x04")
             assert await terminal.end() == 0
+            assert "> hello\n" in terminal.text
             assert b"\x1b" not in terminal.got
 
 

@@ -24,6 +24,8 @@ NOT_RUN = [
     ("README.md", "is what runs this page"),
     ("docs/benchmarks.md", "takes minutes, and judges a quiet machine"),
     ("docs/conformance.md", "asks Node.js, which not every machine has"),
+    ("docs/fleet.md", "asks a package index"),
+    *[("docs/fleet.md", "needs the fleet's own wheel; tests/fleet runs it")] * 2,
     ("docs/gateway.md", "opens a port to other machines"),
     (
         "docs/how-to/agents.md",

@@ -84,6 +84,50 @@ async def test_a_post_is_sent_as_it_is(transport: Transport, body: bytes) -> Non
             assert sent.headers.get("content-type") == headers.get("Content-Type")
 
 
+async def test_posts_with_many_headers_share_a_connection_and_are_kept_apart(
+    transport: Transport,
+) -> None:
+    async with serve(_echo) as server, transport.session() as session:
+        for number in [*range(70), 0, 69]:  # more than are kept prepared
+            headers = {"X-Number": f"{number}", "Content-Type": "application/octet-stream"}
+            async with await session.post(server.url, body=b"x", headers=headers) as response:
+                assert await read_all(response, max_bytes=10) == b"x"
+            assert server.requests[-1].headers["x-number"] == f"{number}"
+            assert server.requests[-1].headers["content-type"] == "application/octet-stream"
+        assert server.accepted == 1
+
+
+@pytest.mark.parametrize("first", ["post", "get"])
+async def test_cookies_of_a_response_go_with_the_next_post(
+    transport: Transport, first: str
+) -> None:
+    async def answer(exchange: Exchange) -> None:
+        await exchange.send_reply(b"", "Set-Cookie: seen=1")
+
+    async with serve(answer) as server, transport.session() as session:
+        opened = session.get(server.url) if first == "get" else session.post(server.url, body=b"")
+        await read_all(await opened, max_bytes=10)
+        await read_all(await session.post(server.url, body=b""), max_bytes=10)
+        async with transport.session() as other:
+            await read_all(await other.post(server.url, body=b""), max_bytes=10)
+        sent = [each.headers.get("cookie") for each in server.requests]
+        assert sent == [None, "seen=1", None]
+
+
+@pytest.mark.parametrize("size", [1, 100_000])
+async def test_a_post_that_is_cancelled_closes_its_connection(
+    transport: Transport, size: int
+) -> None:
+    async with serve(hang) as server, transport.session() as session:
+        task = asyncio.create_task(session.post(server.url, body=b"x" * size))
+        await server.got_request.wait()
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        await server.left.wait()
+        assert server.connections == 0
+
+
 async def test_credentials_of_a_url_are_sent_and_not_shown(transport: Transport) -> None:
     async with serve(_echo) as server, transport.session() as session:
         response = await session.get(server.url.replace("//", "//me:s3cret@") + "/x")

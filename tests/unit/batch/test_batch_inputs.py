@@ -221,6 +221,7 @@ def test_fields_are_sent_and_carried_as_one_says(tmp_path: Path) -> None:
         ({"prompt": "x"}, "None: its id, id, is missing"),
         ({"id": "", "prompt": "x"}, "None: its id, id, is empty"),
         ({"id": 1.5, "prompt": "x"}, "None: its id, id, is neither a text nor a whole number"),
+        ({"id": "b", "prompt": "x", "model": 4}, "b: Expected `str | null`, got `int` at `model`"),
         ({"id": "b", "prompt": "x", "temprature": 1}, "b: its field temprature is unknown: temper"),
     ],
 )
@@ -281,6 +282,17 @@ def test_records_that_are_none(tmp_path: Path) -> None:
     ]
     with pytest.raises(BatchInputError, match=r"line 3 of .* is no CSV: unexpected end of data"):
         list(source(tmp_path, 'prompt\nx\n"', "in.csv").rows())
+
+
+def test_a_models_name_may_be_a_number(tmp_path: Path) -> None:
+    given = source(tmp_path, "prompt,model,seed\nx,4,4\n", "in.csv")
+    assert bodies(given)[0]["model"] == "4"
+    assert bodies(given)[0]["seed"] == 4
+
+
+def test_a_header_that_is_no_utf8(tmp_path: Path) -> None:
+    with pytest.raises(BatchInputError, match=r"the header of .*in\.csv is no UTF-8"):
+        source(tmp_path, b"prompt,\xff\nx,y\n", "in.csv")
 
 
 def test_parquet(tmp_path: Path) -> None:

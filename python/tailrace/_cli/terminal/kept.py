@@ -124,7 +124,8 @@ class ConversationStore:
             if len(data) <= MAX_FILE_BYTES:
                 kept = msgspec.json.decode(data, type=KeptConversation)
                 self.seen = data
-                return kept
+                # A file that came from elsewhere must not say where it is written to.
+                return msgspec.structs.replace(kept, id=file.stem)
             why = "it is too large"
         except OSError as error:
             why = error.strerror or str(error)
@@ -191,12 +192,12 @@ class Keeping:
         kept = KeptConversation(
             id=number,
             begun=begun,
-            site=name,
+            site=_encodable(name),
             url=url,
             whole=is_whole,
             software=site.software,
-            bot=site.bot,
-            model=model,
+            bot=site.bot and _encodable(site.bot),
+            model=_encodable(model),
             messages=[_kept_message(each) for each in messages],
         )
         try:
@@ -210,9 +211,7 @@ class Keeping:
 def _kept_message(message: Any) -> KeptMessage:
     content = message["content"]
     text = content if isinstance(content, str) else ""
-    return KeptMessage(
-        role=message["role"], content=text.encode("utf-8", "replace").decode("utf-8")
-    )
+    return KeptMessage(role=message["role"], content=_encodable(text))
 
 
 def _content(file: Path) -> bytes:

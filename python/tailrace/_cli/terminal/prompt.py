@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 import click
 from prompt_toolkit import PromptSession
+from prompt_toolkit.application import create_app_session
 from prompt_toolkit.completion import Completer, Completion
 from prompt_toolkit.history import History
 from prompt_toolkit.input import create_input
@@ -20,6 +21,7 @@ from prompt_toolkit.input.typeahead import store_typeahead
 from prompt_toolkit.key_binding import KeyBindings
 from prompt_toolkit.keys import Keys
 from prompt_toolkit.output import create_output
+from prompt_toolkit.output.plain_text import PlainTextOutput
 from prompt_toolkit.shortcuts import CompleteStyle
 from prompt_toolkit.utils import is_dumb_terminal
 from rich.cells import cell_len
@@ -61,21 +63,25 @@ class Keyboard:
     ) -> None:
         self._input = create_input()
         self._history = _Questions(questions)
-        self._session: PromptSession[str] = PromptSession(
-            input=self._input,
-            # A dumb terminal is found out by PromptSession, and only where it makes the output.
-            output=None if is_dumb_terminal() else create_output(stdout=terminal_of()),
-            history=self._history,
-            completer=_Completer(complete),
-            complete_while_typing=False,
-            complete_style=CompleteStyle.READLINE_LIKE,
-            enable_suspend=True,
-            key_bindings=_bindings(),
-            multiline=True,
-            prompt_continuation=lambda width, _number, wrapped: ("" if wrapped else "… ").rjust(
-                width
-            ),
-        )
+        is_dumb = is_dumb_terminal()
+        terminal = terminal_of()
+        output = PlainTextOutput(terminal) if is_dumb else create_output(stdout=terminal)
+        with create_app_session(output=output):
+            self._session: PromptSession[str] = PromptSession(
+                input=self._input,
+                # A dumb terminal is found out by PromptSession, and only where it is given none.
+                output=None if is_dumb else output,
+                history=self._history,
+                completer=_Completer(complete),
+                complete_while_typing=False,
+                complete_style=CompleteStyle.READLINE_LIKE,
+                enable_suspend=True,
+                key_bindings=_bindings(),
+                multiline=True,
+                prompt_continuation=lambda width, _number, wrapped: ("" if wrapped else "… ").rjust(
+                    width
+                ),
+            )
         self._work: asyncio.Future[Any] | None = None
 
     @contextmanager

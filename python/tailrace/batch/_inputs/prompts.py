@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from tailrace.batch._inputs.bodies import check_body
 from tailrace.batch._inputs.source import MAX_ROW_BYTES, Source
 from tailrace.batch._rows import Row, RowError
 from tailrace.errors import BatchInputError
@@ -117,9 +118,11 @@ class PromptFields:
         except (TypeError, ValueError, RecursionError) as error:
             problem = f"it cannot be sent as JSON: {error}"
         else:
-            if len(encoded) <= MAX_ROW_BYTES:
+            problem = check_body(self.endpoint, encoded)
+            if len(encoded) > MAX_ROW_BYTES:
+                problem = f"its body has more than {MAX_ROW_BYTES} bytes"
+            if not problem:
                 return Row(number, row_id, self.endpoint, encoded)
-            problem = f"its body has more than {MAX_ROW_BYTES} bytes"
         raise RowError(problem, row_id)
 
     def is_needed(self, name: str) -> bool:

@@ -31,7 +31,8 @@ class CSVTable(TableSource):
     """Records separated by commas, with the columns' names in the first one.
 
     Quoting is RFC 4180's. A cell of a parameter is read as JSON where it is JSON (``0.2``,
-    ``true``, ``["a"]``) and text where it is not; an empty one is none.
+    ``true``, ``["a"]``) and text where it is not, as a model's name always is; an empty one is
+    none.
     """
 
     format: ClassVar[str] = "csv"
@@ -41,7 +42,7 @@ class CSVTable(TableSource):
     def __init__(self, path: Path, name: str, fields: PromptFields) -> None:
         super().__init__(path, name, fields, _header_of(path, name, self.separator))
         self._read = {each for each in self.columns if self.fields.is_sent(each)} | {"messages"}
-        self._read.discard(self.fields.prompt)
+        self._read -= {self.fields.prompt, "model"}  # a model's name may be a number
 
     def records(self, *, whole: bool = False) -> Iterator[tuple[int, list[str]]]:  # noqa: ARG002 - it is
         """Yield each record that is not empty, with its number; the header has none."""
@@ -84,6 +85,8 @@ def _header_of(path: Path, name: str, separator: str = ",") -> list[str]:
     header = [each.strip() for each in next(_records(path, name, separator), [])]
     if not header:
         raise BatchInputError(f"{name} has no header with the names of its columns")
+    if any(map(_BROKEN.search, header)):
+        raise BatchInputError(f"the header of {name} is no UTF-8")
     twice = sorted({each for each in header if header.count(each) > 1})
     if twice:
         raise BatchInputError(f"the header of {name} has the column {twice[0]!r} twice")

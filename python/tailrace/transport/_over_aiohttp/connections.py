@@ -23,7 +23,6 @@ __all__ = [
     "InterimHeadsError",
     "PatientProtocol",
     "QuickResponse",
-    "cut",
     "drop_connector",
     "last_turns",
     "pause_at_many_chunks",
@@ -183,13 +182,6 @@ def _take_note(closed: asyncio.Future[Any]) -> None:
 def _wake(content: aiohttp.StreamReader, _lost: asyncio.Future[None]) -> None:
     if not content.is_eof() and content.exception() is None:
         content.set_exception(ReplyBrokenError("the connection was lost"))
-
-
-def cut(response: aiohttp.ClientResponse) -> None:
-    """Close a response's connection without waiting."""
-    if response.connection is not None and response.connection.transport is not None:
-        response.connection.transport.abort()
-    response.close()
 
 
 def drop_connector(connector: aiohttp.BaseConnector) -> None:

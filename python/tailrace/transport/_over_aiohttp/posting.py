@@ -1,37 +1,35 @@
-"""Posts over aiohttp's connections, each with the same head: its pool, its TLS, its parser.
+"""Posts to one URL over aiohttp's connections, each answered whole.
 
-aiohttp's own request builds URL, headers, cookies, a writer, a response and their timers anew each
-time, which is more work than all of the rest. One timer of the loop serves all posts under way.
+One timer of the loop serves all posts under way.
 """
 
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 from math import inf
 from typing import TYPE_CHECKING, Any
 
-import aiohttp
-from aiohttp.http_exceptions import HttpProcessingError
-from aiohttp.http_writer import _serialize_headers
 from yarl import URL
 
 from tailrace import errors
 from tailrace.transport import _rules as rules
 from tailrace.transport._cookies import Jar
 from tailrace.transport._decoding import ACCEPT_ENCODING, decoder_for
-from tailrace.transport._over_aiohttp.clock import MOST_COPIED
 from tailrace.transport._over_aiohttp.connections import (
     last_turns,
     pause_at_many_chunks,
     wake_when_lost,
 )
-from tailrace.transport._over_aiohttp.failures import LONGEST_FIELD, failed_request
+from tailrace.transport._over_aiohttp.failures import failed_request
+from tailrace.transport._over_aiohttp.prepared import PreparedPost, drop
 from tailrace.transport._posting import Poster, WholeReply
 from tailrace.transport._session import check_status
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    import aiohttp
     from aiohttp.client_proto import ResponseHandler
     from aiohttp.connector import Connection
 
@@ -41,9 +39,6 @@ if TYPE_CHECKING:
 
 __all__ = ["AiohttpPoster"]
 
-_READ_BUFFER = 64 * 2**10
-_MOST_FIELDS = 256
-_NO_CLOCK = aiohttp.ClientTimeout(total=None, connect=None, sock_connect=None, sock_read=None)
 _PER_TURN = 256 * 2**10  # bytes unpacked between two turns of the loop
 
 
@@ -60,26 +55,21 @@ class AiohttpPoster(Poster):
         """Post to `url` with `headers`, which override those of `options`."""
         target = rules.checked_url(url)
         signed = {"authorization": target.authorization} if target.authorization else {}
-        loop = asyncio.get_running_loop()
-        address = URL(target.url, encoded=True)
-        self._connector = connector
         self._url = target.url
         self._cap = options.limits.max_reply_bytes
-        self._request = aiohttp.ClientRequest(
-            "POST",
-            address,
-            headers=rules.merged_headers(
+        self._prepared = PreparedPost(
+            connector,
+            target.url,
+            rules.merged_headers(
                 rules.DEFAULT_HEADERS,
                 {"accept-encoding": ACCEPT_ENCODING},
                 signed,
                 options.headers,
                 rules.checked_headers(headers),
             ),
-            cookies=Jar(options.cookies).filter_cookies(address),
-            loop=loop,
+            Jar(options.cookies).filter_cookies(URL(target.url, encoded=True)),
         )
-        self._head = _head(self._request)
-        self._clocks = _Clocks(options.timeouts, loop)
+        self._clocks = _Clocks(options.timeouts, asyncio.get_running_loop())
 
     async def aclose(self) -> None:
         """See `Poster.aclose`."""
@@ -107,7 +97,7 @@ class AiohttpPoster(Poster):
     async def _post(self, body: bytes, clock: _Clock) -> WholeReply:
         failure: Exception
         try:
-            connection = await self._connector.connect(self._request, [], _NO_CLOCK)
+            connection = await self._prepared.connect()
         except Exception as error:  # noqa: BLE001 - any error of a library becomes one of ours
             failure = error
         else:
@@ -122,31 +112,15 @@ class AiohttpPoster(Poster):
                     connection.release()
                 return reply
             finally:
-                _drop(connection)  # unless it was released
-        raise self._failed(failure)
-
-    def _failed(self, error: Exception) -> errors.TailraceError:
-        if isinstance(error, HttpProcessingError):
-            named = aiohttp.ClientResponseError(self._request.request_info, ())
-            named.__cause__ = error
-            error = named
-        return failed_request(error, self._url, None)
+                drop(connection)  # unless it was released
+        raise failed_request(failure, self._url, None)
 
     async def _exchanged(self, connection: Connection, body: bytes, clock: _Clock) -> WholeReply:
         protocol = connection.protocol
         assert protocol is not None  # noqa: S101 - of a connection that was not released
-        protocol.set_response_params(
-            read_until_eof=True,
-            auto_decompress=False,
-            read_bufsize=_READ_BUFFER,
-            max_line_size=LONGEST_FIELD,
-            max_field_size=LONGEST_FIELD,
-            max_headers=_MOST_FIELDS,
+        message, payload = await self._prepared.answered(
+            connection, body, partial(clock.start, "first byte")
         )
-        await self._write(protocol, body, clock)
-        message, payload = await protocol.read()
-        while rules.is_interim(message.code):
-            message, payload = await protocol.read()
         headers: Any = message.headers
         check_status(self._url, message.code, headers)
         if rules.is_redirect(message.code):
@@ -167,29 +141,6 @@ class AiohttpPoster(Poster):
         elif failure is None and not _is_whole(protocol, headers, parts):
             failure = self._broken()
         return WholeReply(message.code, headers, parts.taken(), failure)
-
-    async def _write(self, protocol: ResponseHandler, body: bytes, clock: _Clock) -> None:
-        """Send head and body; while the peer takes it slowly, its progress restarts the clock."""
-        transport = protocol.transport
-        if transport is None:
-            raise aiohttp.ClientOSError("the connection was lost")
-        clock.start("first byte")
-        head = b"%b%d\r\n\r\n" % (self._head, len(body))
-        if len(body) <= MOST_COPIED:
-            transport.write(head + body)
-            return
-        transport.write(head)
-        view = memoryview(body)
-        for start in range(0, len(body), MOST_COPIED):
-            if protocol.transport is None or len(protocol):
-                protocol.force_close()  # the reply came early, and so the body does not end
-                break
-            transport.write(view[start : start + MOST_COPIED])
-            try:
-                await protocol._drain_helper()  # noqa: SLF001 - what aiohttp's own writer awaits
-            except aiohttp.ClientConnectionError:
-                break  # reading tells why, or has a reply that came before
-            clock.start("first byte")
 
     async def _read(
         self, protocol: ResponseHandler, payload: aiohttp.StreamReader, parts: _Parts, clock: _Clock
@@ -226,27 +177,9 @@ class AiohttpPoster(Poster):
         return errors.ReplyBrokenError(f"the reply of {rules.origin(self._url)} broke off")
 
 
-def _head(request: aiohttp.ClientRequest) -> bytes:
-    """Return the head of a request up to the number of its body's bytes."""
-    headers = request.headers
-    for name in ("Content-Length", "Transfer-Encoding", "Content-Type"):
-        if name != "Content-Type" or headers.get(name) == "application/octet-stream":
-            headers.popall(name, None)
-    line = f"POST {request.url.raw_path_qs} HTTP/1.1"
-    return _serialize_headers(line, headers).removesuffix(b"\r\n") + b"Content-Length: "
-
-
 def _is_over(connection: Connection) -> bool:
     """Tell whether a connection cannot be used for another request."""
     return connection.protocol is None or connection.protocol.should_close
-
-
-def _drop(connection: Connection) -> None:
-    """Close a connection at once, unless it was released."""
-    if connection.protocol is not None:
-        if connection.transport is not None:
-            connection.transport.abort()  # over TLS, closing would wait for the peer
-        connection.close()
 
 
 def _is_whole(protocol: ResponseHandler, headers: Mapping[str, str], parts: _Parts) -> bool:

@@ -20,7 +20,6 @@ from tailrace.transport._over_aiohttp.clock import CLOCK, MOST_COPIED, Clock, Ti
 from tailrace.transport._over_aiohttp.connections import (
     PatientProtocol,
     QuickResponse,
-    cut,
     drop_connector,
     last_turns,
     pause_at_many_chunks,
@@ -28,6 +27,15 @@ from tailrace.transport._over_aiohttp.connections import (
 )
 from tailrace.transport._over_aiohttp.failures import LONGEST_FIELD, failed_request
 from tailrace.transport._over_aiohttp.posting import AiohttpPoster
+from tailrace.transport._over_aiohttp.prepared import (
+    MOST_FIELDS,
+    NO_CLOCK,
+    READ_BUFFER,
+    OpenReply,
+    PreparedPost,
+    cut,
+    drop,
+)
 from tailrace.transport._room import keep_room_for_reads
 from tailrace.transport._session import (
     DecodedResponse,
@@ -52,11 +60,8 @@ if TYPE_CHECKING:
 
 __all__ = ["AiohttpTransport"]
 
-# Bytes buffered for a busy reader; at twice this number reading from the socket pauses.
-_READ_BUFFER = 64 * 2**10
-_MOST_FIELDS = 256
 _OFFERED = rules.merged_headers(rules.DEFAULT_HEADERS, {"accept-encoding": ACCEPT_ENCODING})
-_NO_CLOCK = aiohttp.ClientTimeout(total=None, connect=None, sock_connect=None, sock_read=None)
+_MOST_PREPARED = 64
 
 
 class AiohttpTransport(RuledTransport):
@@ -85,6 +90,7 @@ class AiohttpTransport(RuledTransport):
         self._resolver = resolver
         self._connectors: dict[rules.Proxy | None, aiohttp.BaseConnector] = {}
         self._clients: dict[aiohttp.BaseConnector, aiohttp.ClientSession] = {}
+        self._prepared: dict[tuple[object, ...], PreparedPost] = {}
 
     def client(self, proxy: rules.Proxy | None, jar: Jar) -> aiohttp.ClientSession:
         """Make a client with `jar` over the connections through `proxy`."""
@@ -108,15 +114,33 @@ class AiohttpTransport(RuledTransport):
             request_class=TimedRequest,
             response_class=QuickResponse,
             cookie_jar=jar,
-            timeout=_NO_CLOCK,
+            timeout=NO_CLOCK,
             trust_env=self._trust_env,
             auto_decompress=False,
             headers=_OFFERED,
-            read_bufsize=_READ_BUFFER,
+            read_bufsize=READ_BUFFER,
             max_line_size=LONGEST_FIELD,
             max_field_size=LONGEST_FIELD,
-            max_headers=_MOST_FIELDS,
+            max_headers=MOST_FIELDS,
         )
+
+    def prepared(
+        self, proxy: rules.Proxy | None, url: str, headers: Mapping[str, str]
+    ) -> PreparedPost | None:
+        """Return the posts without cookies to `url` with `headers`; None where aiohttp must do it.
+
+        A few are kept, for a site is asked with the same headers again and again.
+        """
+        if self._trust_env or (proxy is not None and not proxy.is_socks):
+            return None
+        known = (proxy, url, *headers.items())
+        prepared = self._prepared.get(known)
+        if prepared is None:
+            if len(self._prepared) >= _MOST_PREPARED:
+                del self._prepared[next(iter(self._prepared))]
+            sent = rules.merged_headers(_OFFERED, headers)
+            prepared = self._prepared[known] = PreparedPost(self._connector(proxy), url, sent)
+        return prepared
 
     def poster(
         self,
@@ -159,6 +183,7 @@ class AiohttpTransport(RuledTransport):
     def _given_up(self) -> list[aiohttp.BaseConnector]:
         connectors, self._connectors = self._connectors, {}
         clients, self._clients = self._clients, {}
+        self._prepared.clear()
         for client in clients.values():
             client.detach()
         return list(connectors.values())
@@ -204,13 +229,11 @@ class _AiohttpSession(RuledSession):
 
     async def _send(self, request: Request) -> Response:
         self._transport.bound_loop()
-        client = self._opened_client()
         clock = Clock(self.options.timeouts)
-        token = CLOCK.set(clock)
         failure: TailraceError
         try:
             with clock:
-                raw = await self._requested(client, request)
+                raw = await self._requested(request, clock)
         except asyncio.CancelledError:
             await last_turns()
             raise
@@ -221,28 +244,54 @@ class _AiohttpSession(RuledSession):
         else:
             self._keep_cookies(raw)
             return self._response(raw)
-        finally:
-            CLOCK.reset(token)
         await last_turns()
         raise failure
 
-    def _keep_cookies(self, raw: aiohttp.ClientResponse) -> None:
+    async def _requested(
+        self, request: Request, clock: Clock
+    ) -> OpenReply | aiohttp.ClientResponse:
+        prepared = self._prepared_post(request)
+        if prepared is None:
+            token = CLOCK.set(clock)
+            try:
+                return await self._requested_by_client(request)
+            finally:
+                CLOCK.reset(token)
+        connection = await prepared.connect()
+        try:
+            message, content = await prepared.answered(connection, request.body or b"", clock.sent)
+        except BaseException:
+            drop(connection)
+            raise
+        return OpenReply(prepared.request.url, connection, message, content)
+
+    def _prepared_post(self, request: Request) -> PreparedPost | None:
+        """Return the prepared form of a request, None of one that aiohttp's client is to make.
+
+        Those are what has cookies or a proxy, and bodies that are sent while the reply is read.
+        """
+        if request.body is None or len(request.body) > MOST_COPIED or self._has_cookies():
+            return None
+        return self._transport.prepared(self.options.proxy, request.url, request.headers)
+
+    def _has_cookies(self) -> bool:
+        return self._jar is not None or bool(self.options.cookies)
+
+    def _keep_cookies(self, raw: OpenReply | aiohttp.ClientResponse) -> None:
         """Begin a jar with the first cookies that come; from then on it is the client's."""
         if self._client is None and "Set-Cookie" in raw.headers:
             self.jar().update_cookies_from_headers(raw.headers.getall("Set-Cookie"), raw.url)
 
     def _opened_client(self) -> aiohttp.ClientSession:
-        if self._jar is None and not self.options.cookies:
+        if not self._has_cookies():
             return self._transport.client_without_cookies(self.options.proxy)
         if self._client is None:
             self._client = self._transport.client(self.options.proxy, self.jar())
             weakref.finalize(self, self._client.detach).atexit = False
         return self._client
 
-    async def _requested(
-        self, client: aiohttp.ClientSession, request: Request
-    ) -> aiohttp.ClientResponse:
-        return await client.request(
+    async def _requested_by_client(self, request: Request) -> aiohttp.ClientResponse:
+        return await self._opened_client().request(
             request.method,
             URL(request.url, encoded=True),
             data=_body(request.body),
@@ -252,7 +301,7 @@ class _AiohttpSession(RuledSession):
             skip_auto_headers=None if "content-type" in request.headers else ("Content-Type",),
         )
 
-    def _response(self, raw: aiohttp.ClientResponse) -> Response:
+    def _response(self, raw: OpenReply | aiohttp.ClientResponse) -> Response:
         try:
             return _AiohttpResponse(raw, self)
         except ReplyBrokenError:  # a Content-Encoding that cannot be decoded
@@ -261,7 +310,7 @@ class _AiohttpSession(RuledSession):
 
 
 class _AiohttpResponse(DecodedResponse):
-    def __init__(self, raw: aiohttp.ClientResponse, session: _AiohttpSession) -> None:
+    def __init__(self, raw: OpenReply | aiohttp.ClientResponse, session: _AiohttpSession) -> None:
         super().__init__(
             raw.status, raw.reason or "", str(raw.url), raw.headers, session.options.limits
         )

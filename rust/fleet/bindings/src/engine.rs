@@ -7,11 +7,11 @@ use pyo3::prelude::*;
 use pyo3::pybacked::{PyBackedBytes, PyBackedStr};
 use tailrace_core::Dialect;
 use tailrace_fleet_engine::{
-    BadRequest, Due, Fleet, Keep, Proxy, Request, Settings, Stamps, Timeouts, Trust,
+    BadRequest, Due, Fleet, Keep, Proxy, Request, Settings, Stamps, Timeouts,
 };
 
 use crate::facts::Facts;
-use crate::raise::{forked, invalid};
+use crate::raise::{closed, forked, invalid};
 use crate::rows::Rows;
 
 /// How long a thread of Python waits before it looks for signals.
@@ -51,6 +51,20 @@ impl Ticket {
     }
 }
 
+/// Whom to trust over TLS: authorities in DER, and whether TLS 1.2, and 1.3, may be spoken.
+#[pyclass(frozen, module = "tailrace_fleet._native")]
+pub struct Trust(tailrace_fleet_engine::Trust);
+
+#[pymethods]
+impl Trust {
+    #[new]
+    fn new(py: Python<'_>, roots: Vec<PyBackedBytes>, versions: (bool, bool)) -> PyResult<Self> {
+        let roots = roots.into_iter().map(|root| root.to_vec());
+        let trust = tailrace_fleet_engine::Trust::new(roots, versions);
+        trust.map(Self).map_err(|_| invalid(py, "tls allows neither TLS 1.2 nor TLS 1.3"))
+    }
+}
+
 /// URL, headers, body, tag, due time, dialect.
 type Given =
     (PyBackedStr, Vec<(PyBackedStr, PyBackedStr)>, PyBackedBytes, i64, Option<i64>, PyBackedStr);
@@ -65,7 +79,7 @@ pub struct Engine(Fleet);
 #[pymethods]
 impl Engine {
     #[new]
-    #[pyo3(signature = (*, threads, keep, max_rows, stamps, timeouts, max_reply_bytes, proxy, roots, versions))]
+    #[pyo3(signature = (*, threads, keep, max_rows, stamps, timeouts, max_reply_bytes, proxy, trust))]
     #[allow(clippy::too_many_arguments)] // the settings
     fn new(
         py: Python<'_>,
@@ -76,8 +90,7 @@ impl Engine {
         timeouts: Seconds,
         max_reply_bytes: Option<u64>,
         proxy: Option<(PyBackedStr, Option<PyBackedBytes>)>,
-        roots: Vec<PyBackedBytes>,
-        versions: (bool, bool),
+        trust: &Trust,
     ) -> PyResult<Self> {
         let keep = Keep::NAMES.iter().find(|(name, _)| *name == keep);
         let keep = keep.ok_or_else(|| invalid(py, "keep is unknown"))?.1;
@@ -85,9 +98,7 @@ impl Engine {
         if !stamps.are_known() {
             return Err(invalid(py, "stamps='kernel' needs Linux: use 'read'"));
         }
-        let roots = roots.into_iter().map(|root| root.to_vec());
-        let trust = Trust::new(roots, versions)
-            .map_err(|_| invalid(py, "tls allows neither TLS 1.2 nor TLS 1.3"))?;
+        let trust = trust.0.clone();
         let proxy = proxy.map(|proxy| proxy_of(py, &proxy)).transpose()?;
         let timeouts = timeouts_of(timeouts);
         let settings =
@@ -95,18 +106,24 @@ impl Engine {
         Ok(Self(py.detach(|| Fleet::new(settings))?))
     }
 
-    /// Send requests: URL, headers, body, tag, due time, dialect. `None` where it is closed.
-    fn submit(&self, py: Python<'_>, requests: Vec<Given>) -> PyResult<Option<Vec<Ticket>>> {
+    /// Send requests: URL, headers, body, tag, due time, dialect.
+    fn submit(&self, py: Python<'_>, requests: Vec<Given>) -> PyResult<Vec<Ticket>> {
         self.check(py)?;
         let requests = requests.into_iter().map(|given| request_of(py, &given));
         let requests = requests.collect::<PyResult<Vec<Request>>>()?;
-        let tickets = self.0.submit(requests);
-        Ok(tickets.map(|tickets| tickets.into_iter().map(Ticket).collect()))
+        let tickets = self.0.submit(requests).ok_or_else(|| closed(py))?;
+        Ok(tickets.into_iter().map(Ticket).collect())
+    }
+
+    /// Raise `InvalidRequestError` where it is closed, or another process's.
+    fn check(&self, py: Python<'_>) -> PyResult<()> {
+        self.check_process(py)?;
+        if self.0.is_closed() { Err(closed(py)) } else { Ok(()) }
     }
 
     /// Take what was read: of each thread that has anything, its rows and its ended streams.
     fn take(&self, py: Python<'_>) -> PyResult<Vec<(Rows, Vec<Facts>)>> {
-        self.check(py)?;
+        self.check_process(py)?;
         let taken = self.0.take().into_iter().map(|taken| {
             let rows = Rows::new(py, taken.rows)?;
             Ok((rows, taken.ended.into_iter().map(Facts::new).collect()))
@@ -116,7 +133,7 @@ impl Engine {
 
     /// Return in how many seconds to take, unless the bell rings; `None` where nothing runs.
     fn due(&self, py: Python<'_>, max_wait: f64) -> PyResult<Option<f64>> {
-        self.check(py)?;
+        self.check_process(py)?;
         let max_wait = Duration::try_from_secs_f64(max_wait).unwrap_or(Duration::MAX);
         Ok(match self.0.due(max_wait) {
             Due::Now => Some(0.0),
@@ -128,7 +145,7 @@ impl Engine {
 
     /// Wait until the bell rings, at most so many seconds.
     fn wait(&self, py: Python<'_>, seconds: f64) -> PyResult<()> {
-        self.check(py)?;
+        self.check_process(py)?;
         let most = Duration::try_from_secs_f64(seconds).unwrap_or(Duration::MAX);
         let begin = Instant::now();
         loop {
@@ -143,7 +160,7 @@ impl Engine {
 
     /// Return the descriptor of a socket into which a byte comes whenever the bell rings.
     fn bell(&self, py: Python<'_>) -> PyResult<i32> {
-        self.check(py)?;
+        self.check_process(py)?;
         Ok(self.0.bell()?.into_raw_fd())
     }
 
@@ -166,7 +183,7 @@ impl Engine {
 }
 
 impl Engine {
-    fn check(&self, py: Python<'_>) -> PyResult<()> {
+    fn check_process(&self, py: Python<'_>) -> PyResult<()> {
         if self.0.is_ours() { Ok(()) } else { Err(forked(py)) }
     }
 }

@@ -15,3 +15,8 @@ pub fn invalid(py: Python<'_>, message: &str) -> PyErr {
 pub fn forked(py: Python<'_>) -> PyErr {
     invalid(py, "this fleet belongs to the process that made it: make one in this process")
 }
+
+/// An `InvalidRequestError`: the fleet was closed.
+pub fn closed(py: Python<'_>) -> PyErr {
+    invalid(py, "the fleet is closed")
+}

@@ -92,13 +92,16 @@ impl Clocks {
     ) -> Result<F::Output, Stop> {
         let mut future = pin!(future);
         poll_fn(|context| {
-            job.listen(context.waker());
-            if job.is_stopped() {
-                let stop = if job.is_cancelled() { Stop::Cancelled } else { Stop::Flooded };
+            if let Some(stop) = stop_of(job) {
                 return Poll::Ready(Err(stop));
             }
             if let Poll::Ready(output) = future.as_mut().poll(context) {
                 return Poll::Ready(Ok(output));
+            }
+            // What was told before it listens is asked for once more.
+            job.listen(context.waker());
+            if let Some(stop) = stop_of(job) {
+                return Poll::Ready(Err(stop));
             }
             self.hear_of_sending(job);
             self.poll_out(context).map(|phase| Err(Stop::TimedOut(phase)))
@@ -135,6 +138,12 @@ impl Clocks {
         }
         Poll::Pending
     }
+}
+
+/// Why the stream is to stop, if it is.
+fn stop_of(job: &Job) -> Option<Stop> {
+    let stop = || if job.is_cancelled() { Stop::Cancelled } else { Stop::Flooded };
+    job.is_stopped().then(stop)
 }
 
 #[cfg(test)]

@@ -18,7 +18,7 @@ use crate::settings::Settings;
 use crate::stream;
 
 /// Bytes of a reply's head at most, and of one read.
-const MAX_HEAD_BYTES: usize = 256 * 1024;
+const MAX_HEAD_BYTES: usize = 128 * 1024;
 
 /// Fields of a reply's head at most.
 const MAX_FIELDS: usize = 256;

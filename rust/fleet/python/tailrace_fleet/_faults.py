@@ -91,7 +91,7 @@ def _no_http(facts: Facts, around: Circumstances) -> errors.TailraceError:
 
 def _head(facts: Facts, around: Circumstances) -> errors.TailraceError:
     del around
-    return errors.LimitExceeded(f"{rules.origin(facts.url)} sent headers longer than 262144 bytes")
+    return errors.LimitExceeded(f"{rules.origin(facts.url)} sent headers longer than 131072 bytes")
 
 
 def _interim_heads(facts: Facts, around: Circumstances) -> errors.TailraceError:

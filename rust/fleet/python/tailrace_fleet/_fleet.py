@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from typing import TYPE_CHECKING, Any, Literal, Self
+from typing import TYPE_CHECKING, Any, Literal, NoReturn, Self
 
 from tailrace.errors import InvalidProxyError, InvalidRequestError
 from tailrace.transport import Limits
@@ -12,7 +12,7 @@ from tailrace_fleet._batches import Batches, Taking
 from tailrace_fleet._faults import Circumstances
 from tailrace_fleet._native import Engine
 from tailrace_fleet._requests import Request, checked_dialect, prepared
-from tailrace_fleet._trust import roots_of, versions_of
+from tailrace_fleet._trust import trust_of
 
 if TYPE_CHECKING:
     import ssl
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 
     from tailrace.transport._rules import Proxy
     from tailrace_fleet._native import Ticket
-    from tailrace_fleet._requests import Prepared
 
 __all__ = ["Fleet"]
 
@@ -92,8 +91,7 @@ class Fleet:
             ),
             max_reply_bytes=cap,
             proxy=_given_proxy(around.proxy),
-            roots=roots_of(tls),
-            versions=versions_of(tls),
+            trust=trust_of(tls),
         )  # fmt: skip
         self._taking = Taking(self._engine, around)
 
@@ -119,14 +117,14 @@ class Fleet:
         that was forked from the fleet's.
         """
         request = Request(url, json, data, headers, tag, at, dialect)
-        return self._begun([prepared(request, self._dialect)])[0]
+        return self._engine.submit([prepared(request, self._dialect)])[0]
 
     def submit_many(self, requests: Iterable[Request]) -> list[Ticket]:
         """Post requests as `submit` does, all or none of them, and return their tickets in order.
 
         Raises `InvalidRequestError` for the first that cannot be sent.
         """
-        return self._begun([prepared(each, self._dialect) for each in requests])
+        return self._engine.submit([prepared(each, self._dialect) for each in requests])
 
     def batches(self, max_wait: float = 0.05) -> Batches:
         """Return the batches as they come, for ``for`` and for ``async for``.
@@ -134,11 +132,13 @@ class Fleet:
         They end when nothing is under way and all was taken; another call goes on from there. A
         batch is handed over when its first row has waited `max_wait` seconds, when a stream has
         ended, or when half of `max_rows` wait. One consumer at a time: for a second one
-        `InvalidRequestError` is raised, and for a `max_wait` below 0.
+        `InvalidRequestError` is raised, and for a `max_wait` below 0, and on a closed fleet. One
+        that waits while the fleet is closed sees the end.
         """
         wrong = isinstance(max_wait, bool) or not isinstance(max_wait, int | float)
         if wrong or not 0 <= max_wait <= _LONGEST_WAIT:
             raise InvalidRequestError("max_wait must be a number of seconds from 0 to 3600")
+        self._engine.check()
         return Batches(self._taking, max_wait)
 
     @property
@@ -184,15 +184,12 @@ class Fleet:
             warnings.warn(f"unclosed {self!r}", ResourceWarning, source=self, stacklevel=2)
             self.close()
 
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("a fleet has threads: it cannot be copied or pickled")
+
     def __repr__(self) -> str:
         state = "closed" if self._engine.is_closed else f"{self._engine.under_way} under way"
         return f"<Fleet {state}>"
-
-    def _begun(self, requests: list[Prepared]) -> list[Ticket]:
-        tickets = self._engine.submit(requests)
-        if tickets is None:
-            raise InvalidRequestError("the fleet is closed")
-        return tickets
 
 
 _LONGEST_WAIT = 3600

@@ -2,9 +2,17 @@
 
 from typing import Final, final
 
+__all__ = ["DIALECTS", "KINDS", "Engine", "Facts", "Rows", "Ticket", "Trust", "__version__"]
+
 KINDS: Final[tuple[str, ...]]
 DIALECTS: Final[tuple[str, ...]]
 __version__: Final[str]
+
+@final
+class Trust:
+    """Whom to trust over TLS: authorities in DER, and whether TLS 1.2, and 1.3, may be spoken."""
+
+    def __new__(cls, roots: list[bytes], versions: tuple[bool, bool]) -> Trust: ...
 
 @final
 class Engine:
@@ -20,14 +28,16 @@ class Engine:
         timeouts: tuple[float | None, float | None, float | None, float | None],
         max_reply_bytes: int | None,
         proxy: tuple[str, bytes | None] | None,
-        roots: list[bytes],
-        versions: tuple[bool, bool],
+        trust: Trust,
     ) -> Engine: ...
     def submit(
         self,
         requests: list[tuple[str, list[tuple[str, str]], bytes, int, int | None, str]],
-    ) -> list[Ticket] | None:
-        """Send requests: URL, headers, body, tag, due time, dialect. `None` where it is closed."""
+    ) -> list[Ticket]:
+        """Send requests: URL, headers, body, tag, due time, dialect."""
+
+    def check(self) -> None:
+        """Raise `InvalidRequestError` where it is closed, or another process's."""
 
     def take(self) -> list[tuple[Rows, list[Facts]]]:
         """Take what was read: of each thread that has anything, its rows and its ended streams."""

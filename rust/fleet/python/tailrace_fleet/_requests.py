@@ -19,7 +19,7 @@ __all__ = ["Prepared", "Request", "checked_dialect", "prepared"]
 Prepared: TypeAlias = tuple[str, list[tuple[str, str]], bytes, int, int | None, str]
 """URL, headers, body, tag, due time and dialect of a request, as the engine takes them."""
 
-_LARGEST = 2**63 - 1
+_WHOLE = range(-(2**63), 2**63)
 _OFFERED = {**DEFAULT_HEADERS, "accept-encoding": "identity"}
 _JSON = json.JSONEncoder(ensure_ascii=False, allow_nan=False)
 
@@ -90,6 +90,6 @@ def _encoded(value: object) -> bytes:
 
 
 def _whole(name: str, value: object) -> int:
-    if isinstance(value, bool) or not isinstance(value, int) or not -_LARGEST <= value <= _LARGEST:
+    if isinstance(value, bool) or not isinstance(value, int) or value not in _WHOLE:
         raise InvalidRequestError(f"{name} must be a whole number of 64 bits, not {value!r}")
     return value

@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import ssl
+from functools import lru_cache
 from pathlib import Path
 
 from tailrace.errors import InvalidRequestError
+from tailrace_fleet._native import Trust
 
-__all__ = ["roots_of", "versions_of"]
+__all__ = ["trust_of"]
 
 
-def roots_of(context: ssl.SSLContext | None) -> list[bytes]:
-    """Return the certificates of the authorities that `context` trusts, in DER.
+def trust_of(context: ssl.SSLContext | None) -> Trust:
+    """Return the trust of `context`: its authorities, and the versions of TLS that it allows.
 
-    None: those that Python trusts by default. Raises `InvalidRequestError` for a context that does
-    not verify servers.
+    None: what Python trusts by default. Raises `InvalidRequestError` for a context that does not
+    verify servers.
     """
     if context is None:
-        return _default_roots()
+        paths = ssl.get_default_verify_paths()
+        return _default_trust(paths.cafile, paths.capath)
     if not isinstance(context, ssl.SSLContext):
         raise InvalidRequestError(f"tls must be an ssl.SSLContext, not {type(context).__name__}")
     if context.verify_mode != ssl.CERT_REQUIRED or not context.check_hostname:
@@ -25,13 +28,11 @@ def roots_of(context: ssl.SSLContext | None) -> list[bytes]:
             "tls does not verify servers (verify_mode, check_hostname): a fleet always does, so "
             "load the server's certificate into the context"
         )
-    return context.get_ca_certs(binary_form=True)
+    return Trust(context.get_ca_certs(binary_form=True), _versions_of(context))
 
 
-def versions_of(context: ssl.SSLContext | None) -> tuple[bool, bool]:
+def _versions_of(context: ssl.SSLContext) -> tuple[bool, bool]:
     """Tell whether `context` allows TLS 1.2, and 1.3."""
-    if context is None:
-        return True, True
     oldest, newest = context.minimum_version, context.maximum_version
     unbounded = {ssl.TLSVersion.MINIMUM_SUPPORTED, ssl.TLSVersion.MAXIMUM_SUPPORTED}
     allowed = [
@@ -41,13 +42,15 @@ def versions_of(context: ssl.SSLContext | None) -> tuple[bool, bool]:
     return allowed[0], allowed[1]
 
 
-def _default_roots() -> list[bytes]:
+@lru_cache(maxsize=4)  # to read hundreds of files takes a while, and the paths hardly change
+def _default_trust(file: str | None, folder: str | None) -> Trust:
+    """Return what Python trusts by default, where its authorities are in these two places."""
+    del file  # which the default context has read
     context = ssl.create_default_context()
     # OpenSSL looks into a folder of authorities when it needs one of them, and not before.
-    folder = ssl.get_default_verify_paths().capath
-    for file in sorted(Path(folder).iterdir()) if folder else ():
+    for each in sorted(Path(folder).iterdir()) if folder else ():
         try:
-            context.load_verify_locations(file)
+            context.load_verify_locations(each)
         except OSError:  # what holds no certificate; ssl.SSLError is one
             continue
-    return context.get_ca_certs(binary_form=True)
+    return Trust(context.get_ca_certs(binary_form=True), (True, True))

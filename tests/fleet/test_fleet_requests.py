@@ -1,0 +1,331 @@
+"""What a fleet sends, what it refuses by name, and what it never tells."""
+
+from __future__ import annotations
+
+import asyncio
+import copy
+import json
+import pickle
+import ssl
+import time
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from loopback import HOST, hang, http_proxy, serve
+from two_ways import Asked, Way, over_fleet
+
+from tailrace import errors
+from tailrace.errors import InvalidProxyError, InvalidRequestError
+from tailrace.fleet import Fleet, Request
+
+if TYPE_CHECKING:
+    from loopback import Authority, Exchange
+
+WHOLE = b'data: {"choices":[{"delta":{"content":"yes"}}]}\n\ndata: [DONE]\n\n'
+SECRET = "s3cret"
+
+
+async def yes(exchange: Exchange) -> None:
+    await exchange.send_reply(WHOLE, "Content-Type: text/event-stream", "Set-Cookie: seen=1")
+
+
+async def ended_of(fleet: Fleet) -> list[Any]:
+    return [ended async for batch in fleet.batches() for ended in batch.ended]
+
+
+async def test_what_is_sent(way: Way) -> None:
+    """The same request over both, but for the codings that are offered."""
+    async with serve(yes) as server:
+        url = server.url.replace("://", "://me:word@")
+        headers = {"X-one": "1", "accept": "text/event-stream", "Content-Type": "text/plain"}
+        read = await way(f"{url}/a b?c=ü#fragment", Asked(body=b"hush", headers=headers))
+        assert read.end == "done"
+        sent = server.requests[0]
+    assert (sent.method, sent.target, sent.body) == ("POST", "/a%20b?c=%C3%BC", b"hush")
+    assert sent.headers["host"] == server.url.removeprefix("http://")
+    assert sent.headers["authorization"] == "Basic bWU6d29yZA=="
+    assert sent.headers["user-agent"] == "Mozilla/5.0 (compatible; Tailrace)"
+    assert sent.headers["accept-language"] == "en-US,en;q=0.9"
+    assert (sent.headers["x-one"], sent.headers["accept"]) == ("1", "text/event-stream")
+    assert sent.headers["content-type"] == "text/plain"
+    assert sent.headers["content-length"] == "4"
+    assert "cookie" not in sent.headers
+
+
+async def test_json_and_what_is_offered() -> None:
+    body = {"messages": [{"role": "user", "content": "hallo, wörld \U0001f600"}], "n": None}
+    async with serve(yes) as server, Fleet() as fleet:
+        fleet.submit(server.url, json=body)
+        fleet.submit(server.url, data=b"[7]", headers={"Accept-Encoding": "gzip"})
+        fleet.submit(server.url, data="{}")
+        assert [each.end for each in await ended_of(fleet)] == ["done"] * 3
+        first, second, third = sorted(server.requests, key=lambda each: -len(each.body))
+    assert json.loads(first.body) == body
+    assert first.headers["content-type"] == "application/json"
+    assert first.headers["accept-encoding"] == "identity"
+    assert (second.body, second.headers["accept-encoding"]) == (b"[7]", "gzip")
+    assert (third.body, third.headers["accept-encoding"]) == (b"{}", "identity")
+    assert "content-type" not in second.headers
+    assert not any("cookie" in each.headers for each in server.requests)
+
+
+async def test_it_is_sent_when_it_is_due() -> None:
+    async with serve(yes) as server, Fleet() as fleet:
+        now = time.monotonic_ns()
+        dues = {1: now + 300_000_000, 2: now + 100_000_000, 3: now - 10**9, 4: None}
+        fleet.submit_many(
+            Request(server.url, data=b"{}", tag=tag, at=at) for tag, at in dues.items()
+        )
+        ends = {each.tag: each for each in await ended_of(fleet)}
+    for tag, due in dues.items():
+        assert ends[tag].end == "done"
+        assert ends[tag].sent_ns >= (now if due is None else max(now, due))
+        order = ("sent_ns", "first_byte_ns", "first_text_ns", "last_ns", "ended_ns")
+        moments = [getattr(ends[tag], name) for name in order]
+        assert moments == sorted(moments)
+    assert ends[2].sent_ns < ends[1].sent_ns
+
+
+async def test_a_ticket_knows_its_tag_and_is_cancelled_once() -> None:
+    async with serve(hang) as server, Fleet() as fleet:
+        tickets = [
+            fleet.submit(server.url, data=b"{}", tag=-(2**63)),
+            fleet.submit(server.url, data=b"{}", tag=2**63 - 1, at=time.monotonic_ns() + 10**15),
+        ]
+        await server.got_request.wait()
+        for ticket in tickets:
+            for _ in range(2):
+                ticket.cancel()
+        ends = {each.tag: each for each in await ended_of(fleet)}
+        assert [each.tag for each in tickets] == [-(2**63), 2**63 - 1]
+        for ticket in tickets:
+            ticket.cancel()
+        assert await ended_of(fleet) == []
+    assert {each.end for each in ends.values()} == {"cancelled"}
+    assert {each.error for each in ends.values()} == {None}
+    assert ends[2**63 - 1].sent_ns is None
+
+
+@pytest.mark.parametrize(
+    ("options", "named"),
+    [
+        ({"url": "ftp://site.test/"}, "scheme"),
+        ({"url": "site.test/x"}, "https://"),
+        ({"url": "http://"}, "host"),
+        ({"url": "http://a b/"}, "malformed"),
+        ({"url": 7}, "malformed"),
+        ({"headers": {"X": "a\r\nB: c"}}, "X"),
+        ({"headers": {"X\r\n": "a"}}, "name"),
+        ({"headers": {"Cookie": "a=b"}}, "Cookie"),
+        ({"headers": {"Content-Length": "3"}}, "Content-Length"),
+        ({"headers": {"Host": "else.test"}}, "Host"),
+        ({"headers": {"X": 7}}, "X"),
+        ({"json": {}, "data": b"{}"}, "json"),
+        ({"data": b""}, "data"),
+        ({"data": None}, "json"),
+        ({"json": {1, 2}}, "JSON"),
+        ({"json": float("nan")}, "JSON"),
+        ({"data": 7}, "data"),
+        ({"tag": 2**63}, "tag"),
+        ({"tag": "7"}, "tag"),
+        ({"at": "soon"}, "at"),
+        ({"dialect": "klingon"}, "dialect"),
+    ],
+)
+async def test_what_cannot_be_sent_is_refused_before_it_is(
+    options: dict[str, Any], named: str
+) -> None:
+    async with serve(yes) as server, Fleet() as fleet:
+        given = {"url": server.url, "data": b"{}", **options}
+        if "json" in options and "data" not in options:
+            del given["data"]
+        with pytest.raises(InvalidRequestError, match=named):
+            fleet.submit(given.pop("url"), **given)
+        good = Request(server.url, data=b"{}")
+        given = {"url": server.url, "data": b"{}", **options}
+        if "json" in options and "data" not in options:
+            del given["data"]
+        with pytest.raises(InvalidRequestError, match=named):
+            fleet.submit_many([good, Request(given.pop("url"), **given)])
+        assert await ended_of(fleet) == []
+        assert server.requests == []
+
+
+@pytest.mark.parametrize(
+    ("options", "named"),
+    [
+        ({"threads": 0}, "threads"),
+        ({"threads": 1.5}, "threads"),
+        ({"keep": "some"}, "keep"),
+        ({"stamps": "exact"}, "stamps"),
+        ({"max_rows": 0}, "max_rows"),
+        ({"dialect": "klingon"}, "dialect"),
+        ({"connect_timeout": 0}, "connect_timeout"),
+        ({"first_byte_timeout": -1}, "first_byte_timeout"),
+        ({"idle_timeout": float("nan")}, "idle_timeout"),
+        ({"total_timeout": "5"}, "total_timeout"),
+        ({"total_timeout": 1e12}, "total_timeout"),
+        ({"max_reply_bytes": -1}, "max_reply_bytes"),
+        ({"max_reply_bytes": 1.5}, "max_reply_bytes"),
+        ({"tls": "yes"}, "tls"),
+    ],
+)
+def test_wrong_options_are_refused_by_name(options: dict[str, Any], named: str) -> None:
+    with pytest.raises(InvalidRequestError, match=named):
+        Fleet(**options)
+
+
+@pytest.mark.parametrize(
+    "proxy",
+    [
+        f"socks5://me:{SECRET}@127.0.0.1:1080",
+        f"ftp://me:{SECRET}@127.0.0.1:1",
+        "127.0.0.1:8080",
+        "http://",
+        f"http://me:{SECRET}\n@127.0.0.1:1",
+    ],
+)
+def test_proxies_that_are_refused(proxy: str) -> None:
+    with pytest.raises(InvalidProxyError) as caught:
+        Fleet(proxy=proxy)
+    assert SECRET not in f"{caught.value!s}{caught.value!r}"
+
+
+def test_a_context_that_verifies_nothing_is_not_honoured_in_silence() -> None:
+    lax = ssl.create_default_context()
+    lax.check_hostname = False
+    lax.verify_mode = ssl.CERT_NONE
+    with pytest.raises(InvalidRequestError, match="verif"):
+        Fleet(tls=lax)
+
+
+@pytest.mark.parametrize("scheme", ["http", "https"])
+async def test_a_proxy_serves_every_request(way: Way, authority: Authority, scheme: str) -> None:
+    tls = authority.server if scheme == "https" else None
+    credentials = f"me:{SECRET}"
+    for site_tls in (None, authority.server):
+        async with serve(yes, site_tls) as server, http_proxy(credentials, tls) as proxy:
+            asked = Asked(proxy=proxy.url(f"{credentials}@"), tls=authority.client)
+            read = await way(f"{server.url}/x", asked)
+            assert (read.text, read.end, read.error) == ("yes", "done", None)
+            assert proxy.seen == [f"{HOST}:{server.port}"]
+            assert "proxy-authorization" not in server.requests[0].headers
+
+
+@pytest.mark.parametrize("target", ["http", "https"])
+async def test_a_proxy_that_wants_another_password(
+    way: Way, authority: Authority, target: str
+) -> None:
+    tls = authority.server if target == "https" else None
+    async with serve(yes, tls) as server, http_proxy("me:right") as proxy:
+        asked = Asked(proxy=proxy.url(f"me:{SECRET}@"), tls=authority.client)
+        read = await way(server.url, asked)
+        assert proxy.refused == 1
+        assert server.requests == []
+    assert read.error is not None
+    assert SECRET not in f"{read.error!s}{read.error!r}"
+    if target == "https":
+        assert type(read.error) is errors.ProxyError
+        assert "407" in str(read.error)
+
+
+async def test_a_proxy_that_is_not_there(way: Way, authority: Authority) -> None:
+    async with http_proxy() as proxy:
+        gone = proxy.url(f"me:{SECRET}@")
+    for target in ("http://site.test/", "https://site.test/"):
+        read = await way(target, Asked(proxy=gone, tls=authority.client))
+        assert (read.end, type(read.error)) == ("failed", errors.ProxyError)
+        assert SECRET not in f"{read.error!s}{read.error!r}"
+
+
+async def test_tls_that_fails_with_a_proxy_names_the_proxy(way: Way, authority: Authority) -> None:
+    async with http_proxy(tls=authority.server) as proxy:
+        read = await way("https://site.test/", Asked(proxy=proxy.url()))
+    assert type(read.error) is errors.ProxyError
+    assert proxy.url() in str(read.error)
+
+
+async def test_nothing_that_is_secret_is_shown() -> None:
+    seen = []
+    async with serve(_refuse) as server:
+        url = server.url.replace("://", f"://me:{SECRET}@") + f"/x?key={SECRET}"
+        headers = {"Authorization": f"Bearer {SECRET}", "X-Key": SECRET}
+        request = Request(url, json={"prompt": SECRET}, headers=headers)
+        async with Fleet(keep="all") as fleet:
+            (ticket,) = fleet.submit_many([request])
+            ends = await ended_of(fleet)
+            seen = [
+                repr(each) for each in (request, fleet, ticket, *ends, *(e.error for e in ends))
+            ]
+            seen += [str(each.error) for each in ends]
+    assert SECRET not in " ".join(seen)
+    assert isinstance(ends[0].error, errors.MissingAuthError)
+
+
+async def _refuse(exchange: Exchange) -> None:
+    """As a server that repeats a key in its message."""
+    body = json.dumps({"error": {"message": f"http://me:{SECRET}@else.test/ is wrong"}}).encode()
+    await exchange.send_reply(body, "Content-Type: application/json", status="401 No")
+
+
+async def test_what_is_no_value_is_not_copied() -> None:
+    async with Fleet() as fleet:
+        for copying in (copy.copy, copy.deepcopy, pickle.dumps):
+            with pytest.raises(TypeError):
+                copying(fleet)
+
+
+async def test_bodies_as_they_came() -> None:
+    """What a batch keeps: the bytes, of whatever status, and the head."""
+    parts = {
+        "/ok": (b'{"choices":[]}\n', "200 OK", "x-request-id: 7"),
+        "/no": (b'{"error":{"message":"slow"}}', "429 Slow", "Retry-After: 9"),
+        "/moved": (b"", "302 F", "Location: https://else.test/b?key=private"),
+    }
+
+    async def answer(exchange: Exchange) -> None:
+        body, status, header = parts[exchange.target]
+        await exchange.send_reply(body, header, "Content-Type: application/json", status=status)
+
+    async with serve(answer) as server, Fleet(keep="body") as fleet:
+        for tag, path in enumerate(parts):
+            fleet.submit(f"{server.url}{path}", data=b"{}", tag=tag)
+        rows = 0
+        ends = {}
+        async for batch in fleet.batches():
+            rows += len(batch)
+            ends.update({each.tag: each for each in batch.ended})
+    assert rows == 0
+    assert (ends[0].end, ends[0].status, ends[0].error) == ("done", 200, None)
+    assert (ends[0].body, ends[0].headers["x-request-id"]) == (b'{"choices":[]}\n', "7")
+    assert (ends[1].end, ends[1].status, ends[1].error) == ("done", 429, None)
+    assert (ends[1].body, ends[1].headers["retry-after"]) == (parts["/no"][0], "9")
+    assert (ends[2].end, type(ends[2].error)) == ("failed", errors.RedirectError)
+
+
+async def test_many_posts_of_one_task_group() -> None:
+    """Submits by many tasks while one takes, as a batch does."""
+
+    async def answer(exchange: Exchange) -> None:
+        await exchange.send_reply(exchange.body, "Content-Type: application/json")
+
+    seen: dict[int, bytes | None] = {}
+    async with serve(answer) as server, Fleet(keep="body") as fleet:
+
+        async def submit(number: int) -> None:
+            await asyncio.sleep(0)
+            fleet.submit(server.url, data=b"%d" % number, tag=number)
+
+        async with asyncio.TaskGroup() as group:
+            for number in range(500):
+                group.create_task(submit(number))
+        async for batch in fleet.batches():
+            seen.update({each.tag: each.body for each in batch.ended})
+    assert seen == {number: b"%d" % number for number in range(500)}
+
+
+async def test_a_url_of_a_site_that_is_not_there() -> None:
+    read = await over_fleet("http://no.such.host.invalid/x?q=private")
+    assert type(read.error) is errors.ConnectError
+    assert "its name was not found" in str(read.error)
+    assert "private" not in str(read.error)
