@@ -7,6 +7,7 @@ use alloc::borrow::Cow;
 use std::ops::ControlFlow;
 
 use crate::event::{ERROR, Event, EventDecoder, RawEvent, RawKind};
+use crate::html::tag_length;
 use crate::json::{Kind, Reader, Scratch, Text};
 use crate::limits::LimitExceeded;
 use crate::prelude::*;
@@ -506,15 +507,15 @@ fn holds_event(line: &str) -> bool {
 
 /// The JSON object that begins a line, and what a program printed before the line's end: a tag, or
 /// words. `None` without either, and where another event follows.
-fn split_output(line: &str) -> Option<(&str, &str)> {
+pub(super) fn split_output(line: &str) -> Option<(&str, &str)> {
     let line = line.trim_ascii();
     let object = Reader::new(line).raw().ok().filter(|object| object.starts_with('{'))?;
     let behind = line[object.len()..].trim_ascii_start();
     let is_event = ["data:", "event:"].iter().any(|field| behind.starts_with(field));
     let has_words =
         || behind.starts_with(|first: char| first.is_ascii_alphabetic()) && behind.len() >= WORDS;
-    let is_output = behind.starts_with('<') || has_words();
-    (is_output && !is_event).then_some((object, behind))
+    let has_tag = || behind.starts_with('<') && tag_length(behind).is_some_and(|bytes| bytes > 1);
+    (!is_event && (has_tag() || has_words())).then_some((object, behind))
 }
 
 /// Bytes that a program's words have at least: fewer are a part of broken JSON.
