@@ -94,7 +94,11 @@ def complete_annotations() -> None:
 
 def annotation_imports() -> Iterator[tuple[str, ast.Module]]:
     """Each module's block for type checkers."""
-    for each in pkgutil.walk_packages(tailrace.__path__, "tailrace."):
+    fleet = import_module("tailrace_fleet")
+    for each in (
+        *pkgutil.walk_packages(tailrace.__path__, "tailrace."),
+        *pkgutil.walk_packages(fleet.__path__, "tailrace_fleet."),
+    ):
         if each.name.endswith(("_native", "__main__")):
             continue
         module = import_module(each.name)
@@ -159,7 +163,7 @@ nitpick_ignore_regex = [
     # Other people's: their documents are not asked for, so that a build needs no network.
     (
         "py:.*",
-        r"_?(asyncio|aiohttp|click|collections|concurrent|curl_cffi|datetime|msgspec|multidict|opentelemetry|pathlib|pytest|random|socket|ssl)\..*",
+        r"_?(asyncio|aiohttp|builtins|click|collections|concurrent|curl_cffi|datetime|msgspec|multidict|opentelemetry|pathlib|pytest|random|socket|ssl)\..*",
     ),
     ("py:class", "Provider"),  # an alias for type checkers alone
     ("py:class", r"tailrace\.(openai|anthropic)\._Client"),  # whichever class a client has
@@ -222,4 +226,5 @@ def find_own(
         return make_refnode(
             app.builder, node["refdoc"], entry.docname, entry.node_id, shown, found[0]
         )
-    return shown if path.startswith("tailrace.") and "._" in path else None
+    is_ours = path.startswith(("tailrace.", "tailrace_fleet."))
+    return shown if is_ours and "._" in path else None

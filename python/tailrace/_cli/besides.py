@@ -6,13 +6,14 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import click
 
+from tailrace import finish_reason_of
 from tailrace._printable import visible_line
 
 if TYPE_CHECKING:
     from tailrace import ToolCall
     from tailrace.errors import TailraceError
 
-__all__ = ["HasMore", "failure_fields", "named", "tell_besides", "told"]
+__all__ = ["HasMore", "failure_fields", "how_cut", "named", "tell_besides", "told"]
 
 _MOST_NAMES = 5
 _LONGEST_REFUSAL = 200  # characters
@@ -37,15 +38,30 @@ class HasMore(Protocol):
         ...
 
     @property
+    def finish_reason(self) -> str | None:
+        """The reason for which the model ended, in the service's word."""
+        ...
+
+    @property
     def passed_over(self) -> dict[str, int]:
         """How much the reply holds that no delta is made of, by kind."""
         ...
 
 
 def tell_besides(reply: HasMore) -> None:
-    """Print a line on stderr that names what a reply holds besides text, if anything."""
+    """Print lines on stderr: what a reply holds besides text, and why it was cut, if it was."""
+    if cut := how_cut(reply):
+        click.echo(f"tailrace: {cut}", err=True)
     if more := named(reply):
         click.echo(f"tailrace: besides its text the reply holds {more}; --json shows it", err=True)
+
+
+def how_cut(reply: HasMore) -> str:
+    """Return in words that an answer was cut or filtered; empty for one that was not."""
+    reason = reply.finish_reason
+    if reason is None or finish_reason_of(reason) not in ("length", "content_filter"):
+        return ""
+    return f"the answer was cut: its finish reason is {visible_line(reason)}"
 
 
 def named(reply: HasMore) -> str:

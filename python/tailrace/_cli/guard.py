@@ -111,9 +111,11 @@ class Guard:
             try:
                 await send(self._unsent[0])
             except TailraceError as error:
+                status = getattr(error, "status", None)  # of the webhook, and not of the site
+                why = str(error) if status is None else f"it answered with HTTP {status}"
                 click.echo(
-                    f"tailrace: the webhook was not reached, and is tried again with the next "
-                    f"look: {error}",
+                    "tailrace: the webhook did not take a change, and is tried again with the next "
+                    f"look: {why}",
                     err=True,
                 )
                 return

@@ -44,6 +44,7 @@ class Gate:
         self._timer: asyncio.TimerHandle | None = None
         self._is_closed = False
         self.is_tripped = False
+        self.has_no_answer = False  # tripped by rows that failed alike, and were all so far
         self.last_failure: TailraceError | None = None  # of the site, not of a row alone
 
     @property
@@ -161,7 +162,7 @@ class Gate:
         """Take in a row's own failure; trip where every row so far has failed for the same."""
         if self._unanimity.failed(error) and not self.is_tripped:
             self.last_failure = error
-            self.is_tripped = True
+            self.is_tripped = self.has_no_answer = True
             self.close()
 
     def _site_failed(self, error: TailraceError, now: float, *, lasts: bool) -> None:

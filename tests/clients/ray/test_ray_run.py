@@ -74,6 +74,7 @@ class Server:
         self.seconds = seconds
         self.asked = self.under_way = self.most = 0
         self.status = 200
+        self.headers: dict[str, str] = {}
         self.url = ""
 
     def site(self, **options: Any) -> Site:
@@ -92,7 +93,8 @@ class Server:
         finally:
             self.under_way -= 1
         if self.status != 200:
-            return web.json_response({"error": {"message": "no"}}, status=self.status)
+            problem = {"error": {"message": "no"}}
+            return web.json_response(problem, status=self.status, headers=self.headers)
         message = {"role": "assistant", "content": body["messages"][-1]["content"]}
         choice = {"index": 0, "message": message, "finish_reason": "stop"}
         usage = {"prompt_tokens": 3, "completion_tokens": 2, "total_tokens": 5}
@@ -310,6 +312,34 @@ async def test_a_site_that_is_waited_for_is_in_the_report(tmp_path: Path) -> Non
         )
     assert told[0].startswith("the site does not answer: ")
     assert (report.done, report.failed, report.waiting) == (10, 0, "")
+
+
+async def test_a_pause_that_the_site_wants_is_in_the_report(tmp_path: Path) -> None:
+    given = rows(tmp_path / "in.jsonl", ["Say hello"] * 10)
+    async with served() as server:
+        server.status, told = 429, []
+        server.headers = {"Retry-After": "3"}
+
+        def look(report: Report) -> None:
+            if report.paused:
+                told.append(report.paused)
+                server.status = 200
+
+        report = await run(given, tmp_path / "out", server.site(), workers=1, progress=look)
+    assert 0 < max(told) <= 3
+    assert (report.done, report.failed, report.paused) == (10, 0, 0)
+
+
+async def test_a_site_that_fails_every_row_alike_stops_the_run(tmp_path: Path) -> None:
+    given = rows(tmp_path / "in.jsonl", ["Say hello"] * 120)
+    async with served() as server:
+        server.status = 404
+        report = await run(given, tmp_path / "out", server.site(), workers=2, shards=2)
+        assert "the site has answered no row" in report.stopped
+        assert (report.done, report.failed, report.left) == (0, 0, 120)
+        server.status = 200
+        again = await run(given, tmp_path / "out", server.site(), workers=2)
+    assert (again.done, again.stopped) == (120, "")
 
 
 async def test_what_cannot_be_run_is_refused_by_name(tmp_path: Path) -> None:

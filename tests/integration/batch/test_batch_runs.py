@@ -488,6 +488,12 @@ async def test_a_site_that_fails_every_row_for_one_reason_stops_the_run(
         assert (report.done, report.failed, report.left) == (0, 0, 100)
         assert report.stopped.startswith("the site has answered no row, and failed each for the ")
         assert "no model" in report.stopped
+        assert report.stopped.endswith(
+            "rows that are left, and with --stop-after (stop_after) above 1000 each of them may "
+            "fail alone"
+        )
+        report = await batch.run(rows, tmp_path / "each", server.site(), Plan(stop_after=1001))
+        assert (report.failed, report.left, report.stopped) == (100, 0, "")
         server.answer = repeat
         report = await batch.run(rows, out, server.site())
     assert (report.done, report.failed, report.left) == (100, 0, 0)

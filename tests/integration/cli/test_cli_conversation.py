@@ -254,6 +254,35 @@ async def test_what_a_command_does_not_take_is_named_and_not_dropped(tmp_path: P
     ]
 
 
+async def test_an_answer_that_was_cut_is_told_and_one_that_was_not_is_not(tmp_path: Path) -> None:
+    cut = "the answer was cut: its finish reason is "
+    async with written_site() as site:
+        async with talk(site, tmp_path) as terminal:
+            for number, reason in enumerate(("stop", "STOP", "completed", "length", "SAFETY"), 2):
+                site.write("ok", f"[{reason}]", None)
+                terminal.type(f"go{ENTER}")
+                seen = await terminal.prompted(number)
+        assert re.findall(f"{cut}(.*)", seen) == ["length", "SAFETY"]
+        for reason, told in (("MAX_TOKENS", f"tailrace: {cut}MAX_TOKENS\n"), ("end_turn", "")):
+            site.write("ok", f"[{reason}]", None)
+            asked = ("chat", "--url", site.url, "--software", "openai", "-m", "m", "go")
+            end = await run_in({}, *asked)
+            assert (end.code, end.stdout, end.stderr) == (0, "ok\n", told)
+
+
+async def test_no_secret_of_a_command_is_kept(tmp_path: Path) -> None:
+    async with written_site() as site, talk(site, tmp_path) as terminal:
+        for number, keys in enumerate(("What?", "/ new", "/site http://u:hunter2@127.0.0.1:9/"), 2):
+            site.write("ok", None)
+            terminal.type(f"{keys}{ENTER}")
+            seen = await terminal.prompted(number)
+        terminal.type("\x1b[A\x1b[A")  # they are there as long as this lasts
+        await terminal.until("> / new")
+    assert "there is no /: " in seen
+    text = (tmp_path / "tailrace" / "questions.jsonl").read_text("utf-8")
+    assert text == '"What?"\n'
+
+
 async def test_a_system_message_from_a_file_does_not_order_the_terminal(tmp_path: Path) -> None:
     async with written_site() as site, talk(site, tmp_path, "-s", "\x1b]0;t\x07a") as terminal:
         terminal.type(f"/system{ENTER}")

@@ -92,7 +92,8 @@ async def test_a_webhook_gets_each_change_once_and_its_failures_stop_nothing() -
     assert end.code == 3
     assert [each["is"] for each in got] == ["post", "post", "post", "ok"]
     assert got[0] == got[1] == got[2] == json.loads(end.stdout.splitlines()[1])
-    assert end.stderr.count("the webhook was not reached") == 2
+    assert end.stderr.count("the webhook did not take a change") == 2
+    assert "look: it answered with HTTP 500\n" in end.stderr
     async with changing_site(503) as url:
         end = await run(*guarding(url, "--count", "2", "--webhook", "http://127.0.0.1:1/"))
     assert end.code == 3

@@ -25,7 +25,10 @@ class WrittenSite:
         self.pieces: asyncio.Queue[str | type[OSError] | None] = asyncio.Queue()
 
     def write(self, *pieces: str | type[OSError] | None) -> None:
-        """Send pieces of the answer; None ends it, and OSError breaks it off."""
+        """Send pieces of the answer; None ends it, and OSError breaks it off.
+
+        A piece that begins with a bracket is the finish reason within it.
+        """
         for piece in pieces:
             self.pieces.put_nowait(piece)
 
@@ -40,7 +43,10 @@ class WrittenSite:
                     assert request.transport is not None
                     request.transport.abort()
                     return response
-                data = json.dumps({"choices": [{"delta": {"content": piece}}]})
+                choice: dict[str, Any] = {"delta": {"content": piece}}
+                if piece.startswith("["):
+                    choice = {"delta": {}, "finish_reason": piece.strip("[]")}
+                data = json.dumps({"choices": [choice]})
                 await response.write(f"data: {data}\n\n".encode())
         except asyncio.CancelledError:
             self.gone.set()

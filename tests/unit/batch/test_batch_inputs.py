@@ -210,6 +210,21 @@ def test_fields_are_sent_and_carried_as_one_says(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("endpoint", "name"),
+    [(CHAT, "messages"), ("/v1/responses", "input"), ("/v1/completions", "prompt")],
+)
+def test_a_field_that_would_take_the_prompts_place_is_refused(
+    tmp_path: Path, endpoint: str, name: str
+) -> None:
+    text = json.dumps({"question": "Why?", name: "x"})
+    options: dict[str, Any] = {"prompt_field": "question", "endpoint": endpoint}
+    if name != "messages":
+        assert bodies(source(tmp_path, text, **options)) != [{name: "x"}]
+    with pytest.raises(InvalidRequestError, match=f"{name} cannot be sent as it is: {endpoint}"):
+        source(tmp_path, text, sent=[name], **options)
+
+
+@pytest.mark.parametrize(
     ("line", "problem"),
     [
         ("7", "None: Expected `str | object`, got `int`"),

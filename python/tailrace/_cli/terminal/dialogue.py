@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from tailrace._cli import exits
-from tailrace._cli.besides import named
+from tailrace._cli.besides import how_cut, named
 from tailrace._cli.screen import console
 from tailrace._cli.terminal.answer import show_answer, view_of
 from tailrace._cli.terminal.kept import QuestionFile, address_of
@@ -170,9 +170,8 @@ class Dialogue:
             await show_answer(stream, view_of(plain=self._plain), heard.append)
             if more := named(stream):
                 _say(f"besides its text the answer holds {more}")
-            reason = stream.finish_reason
-            if reason not in (None, "stop", "end_turn"):
-                _say(f"finish reason: {visible_line(reason)}")
+            if cut := how_cut(stream):
+                _say(cut)
 
     def _going(self) -> Conversation:
         """Return the conversation with the site, which knows the messages so far."""
@@ -318,7 +317,9 @@ def _say(text: str) -> None:
 
 def _parted(text: str) -> tuple[str, str]:
     """Return a command's name, and what stands behind it."""
-    name, *rest = text[1:].split(maxsplit=1) or [""]
+    if not text[1:2].strip():  # a slash alone
+        return "", text[1:].strip()
+    name, *rest = text[1:].split(maxsplit=1)
     return name, rest[0].strip() if rest else ""
 
 

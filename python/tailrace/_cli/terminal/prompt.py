@@ -239,8 +239,8 @@ class _Questions(History):
             return []
 
     def store_string(self, string: str) -> None:
-        """Keep a question, if the file can be written."""
-        if self._file is not None:
+        """Keep a question, if the file can be written; a command may hold a URL with a secret."""
+        if self._file is not None and not string.startswith("/"):
             try:
                 self._file.add(string)
             except OSError as error:

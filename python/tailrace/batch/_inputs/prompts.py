@@ -16,7 +16,7 @@ import msgspec
 from tailrace.batch._inputs.bodies import check_body
 from tailrace.batch._inputs.source import MAX_ROW_BYTES, Source
 from tailrace.batch._rows import Row, RowError
-from tailrace.errors import BatchInputError
+from tailrace.errors import BatchInputError, InvalidRequestError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -82,6 +82,13 @@ class PromptFields:
     # Names that were met, up to a limit: of fields that are sent, and of those that are not.
     _sent_seen: set[str] = field(default_factory=set, compare=False)
     _carried_seen: set[str] = field(default_factory=set, compare=False)
+
+    def __post_init__(self) -> None:
+        taken = _PROMPT_IN[self.endpoint]
+        if taken in self.sent and taken != self.prompt:
+            raise InvalidRequestError(
+                f"{taken} cannot be sent as it is: {self.endpoint} gets the prompt under that name"
+            )
 
     def of_first(self, names: Iterable[str]) -> PromptFields:
         """Return these fields with the `id` that the first record's fields `names` suggest."""
