@@ -15,8 +15,8 @@ TEST_PROCESSES ?= $(shell $(PYTHON) -c 'import os; print((os.cpu_count() or 1) +
 NPM := $(shell command -v npm)
 
 .PHONY: all help demo test test-fast test-rust test-python test-clients test-packages test-frameworks test-programs \
-	test-node test-llama test-locust test-ray test-inspect test-fleet programs page screenshots docs conformance \
-	conformance-cases bench bench-rust bench-instructions fuzz scale lint audit format wheel sdist plugin wheels \
+	test-node test-llama test-locust test-ray test-inspect test-rust-clients test-fleet programs page screenshots docs \
+	conformance conformance-cases bench bench-rust bench-instructions fuzz scale lint msrv audit format wheel sdist plugin wheels \
 	wheels-check wheels-try clean
 
 all: lint test ## lint and test
@@ -31,13 +31,15 @@ help: ## this list
 # Ours, and those of other people's programs: PEERS has our wheel beside them, the others want other versions than ours
 # allows. Each lock of requirements/ is installed into one of them when something first needs it.
 PEERS := .venv-peers
-OTHERS := .venv-gateways .venv-frameworks .venv-aider .venv-llama .venv-locust .venv-ray .venv-inspect
+OTHERS := .venv-gateways .venv-frameworks .venv-aider .venv-llama .venv-locust .venv-ray .venv-inspect \
+	.venv-conformance
 GATEWAYS := .venv-gateways
 FRAMEWORKS := .venv-frameworks
 AIDER := .venv-aider
 LLAMA := .venv-llama
 LOCUST := .venv-locust
 RAY := .venv-ray
+CONFORMANCE := .venv-conformance
 INSPECT := .venv-inspect
 
 $(addsuffix /bin/python,$(VENV) $(PEERS) $(OTHERS)):
@@ -80,7 +82,7 @@ $(PEERS)/.plugin: $(VENV)/.dev $(PEERS)/.wheel $(shell find plugins -name '*.py'
 	$(PEERS)/bin/python $(PIP_INSTALL) --force-reinstall --no-deps dist/plugins/*.whl
 	touch $@
 
-$(LOCUST)/.wheel $(RAY)/.wheel: %/.wheel: $(PEERS)/.wheel | %/bin/python
+$(LOCUST)/.wheel $(RAY)/.wheel $(CONFORMANCE)/.wheel: %/.wheel: $(PEERS)/.wheel | %/bin/python
 	$*/bin/python $(PIP_INSTALL) --force-reinstall --no-deps dist/peers/*.whl
 	touch $@
 
@@ -137,7 +139,7 @@ test-fleet: $(VENV)/.fleet ## many streams at once: the tests of its crates, and
 
 # Programs of other people that use ours: what they need must not decide what we need. Those in environments of their
 # own find the gateway that runs beside them.
-test-clients: test-packages test-frameworks test-programs test-node test-llama test-locust test-ray test-inspect ## other people's clients, over all we have
+test-clients: test-packages test-frameworks test-programs test-node test-llama test-locust test-ray test-inspect test-rust-clients ## other people's clients, over all we have
 
 WITH_GATEWAY := $(PEERS)/bin/python tests/clients/with_gateway.py
 
@@ -174,6 +176,13 @@ test-ray: $(RAY)/.ray $(RAY)/.wheel ## batches on a Ray cluster of this machine
 test-inspect: $(PEERS)/.clients $(PEERS)/.wheel $(INSPECT)/.inspect ## Inspect's evaluation over the gateway
 	$(PEERS)/bin/python -m pytest tests/clients/inspect
 
+# Other people's crates, in a workspace of their own.
+PEERS_OF_THE_CORE := --locked --manifest-path rust/peers/Cargo.toml --target-dir target/peers
+
+test-rust-clients: ## the core's streams over reqwest and axum, as the guide shows them
+	cargo fmt --manifest-path rust/peers/Cargo.toml --check
+	cargo test $(PEERS_OF_THE_CORE) --tests
+
 programs: ## Debian's chromium and nginx, where they are not there yet
 	command -v chromium-headless-shell || command -v chromium || (apt-get update -qq \
 		&& apt-get install -qq --yes --no-install-recommends chromium-headless-shell)
@@ -203,9 +212,25 @@ docs: $(VENV)/.dev ## build the documents into docs/_build
 
 ##@ Conformance and speed
 
-# The kit over ours and the peers that the benchmarks have: the tables of docs/conformance.md, under DATE.
-conformance: $(PEERS)/.bench $(PEERS)/.wheel benchmarks/node_modules/.installed ## judge other decoders by the kit
+# The kit over ours, the peers that the benchmarks have and the load generators: the tables of docs/conformance.md, under
+# DATE.
+conformance: $(PEERS)/.bench $(PEERS)/.wheel $(CONFORMANCE)/.generators $(CONFORMANCE)/.wheel \
+		benchmarks/node_modules/.installed ## judge other decoders by the kit
 	cd benchmarks && ../$(PEERS)/bin/python conformance.py --date $(DATE)
+
+# Load generators as released, without what reads no reply: they depend on torch and on much else, several gigabytes.
+# What reads replies needs the lock alone. inference-perf names Python 3.12 and runs on 3.11; of vLLM's wheel, which is
+# not installed, the benchmark's request function is taken out.
+GENERATORS := aiperf==0.13.0 guidellm==0.8.1 inference-perf==0.7.0
+VLLM := vllm==0.33.0
+
+$(CONFORMANCE)/.generators: $(CONFORMANCE)/.conformance Makefile scripts/part_of_wheel.py
+	$(CONFORMANCE)/bin/python $(PIP_INSTALL) --no-deps --ignore-requires-python $(GENERATORS)
+	$(CONFORMANCE)/bin/python -m pip download --quiet --no-deps --dest $(CONFORMANCE)/wheels $(VLLM)
+	$(CONFORMANCE)/bin/python scripts/part_of_wheel.py $(CONFORMANCE)/wheels/vllm-*.whl \
+		'vllm/benchmarks/lib/*' 'vllm-*.dist-info/METADATA'
+	rm -r $(CONFORMANCE)/wheels
+	touch $@
 
 conformance-cases: ## bring the cases the wheel carries up to date with tests/vectors
 	$(PYTHON) scripts/conformance_cases.py
@@ -222,9 +247,10 @@ benchmarks/node_modules/.installed: benchmarks/package-lock.json
 	npm ci --prefix benchmarks --silent --no-audit --no-fund
 	touch $@
 
-# Time by the clock, by Criterion: compares with the run before.
-bench-rust: ## time the core's benches
+# Time by the clock, by Criterion: compares with the run before. Then as a ratio to other crates' time, in one run.
+bench-rust: ## time the core's benches, and the core beside other crates
 	cargo bench --locked --package tailrace-core-benches --bench time
+	cargo bench $(PEERS_OF_THE_CORE) --bench peers
 
 # Instructions, counted by Valgrind (which the machine must have) through Gungraun: compares with the committed counts.
 GUNGRAUN_VERSION := $(shell sed -n '/^name = "gungraun-runner"/{n;s/version = "\(.*\)"/\1/p;}' Cargo.lock)
@@ -274,6 +300,7 @@ lint: $(VENV)/.fleet $(VENV)/.lint ## formatting, lints, types and layers
 	cargo clippy --locked --workspace --all-targets --all-features -- --deny warnings
 	cargo clippy --locked --package tailrace-core --all-targets -- --deny warnings
 	cargo clippy --locked --package tailrace-core --no-default-features -- --deny warnings
+	cargo clippy --locked --package tailrace-core --no-default-features --features stream -- --deny warnings
 	cargo clippy --locked --manifest-path rust/fleet/Cargo.toml --target-dir target/fleet --workspace --all-targets -- --deny warnings
 	RUSTDOCFLAGS="--deny warnings --deny rustdoc::all" cargo doc --locked --no-deps --package tailrace-core --all-features
 	scripts/check-core-is-pure
@@ -286,6 +313,14 @@ lint: $(VENV)/.fleet $(VENV)/.lint ## formatting, lints, types and layers
 	$(BIN)/python -m mypy.stubtest tailrace_fleet._native
 	PATH="$(abspath $(BIN)):$$PATH" $(BIN)/pyright --verifytypes tailrace --ignoreexternal
 	$(BIN)/lint-imports
+
+# The oldest Rust that the core promises, which rustup brings.
+MSRV := $(shell sed -n 's/^rust-version = "\(.*\)"/\1/p' Cargo.toml)
+
+msrv: ## build the core with the oldest Rust that it promises
+	rustup toolchain install $(MSRV) --profile minimal --no-self-update
+	cargo +$(MSRV) check --locked --package tailrace-core --all-features --target-dir target/msrv
+	cargo +$(MSRV) check --locked --package tailrace-core --no-default-features --target-dir target/msrv
 
 # The workflows: their syntax and the scripts in them, and what of them could be misused. The crates: licences, sources
 # and known faults, by deny.toml.

@@ -8,9 +8,12 @@ from __future__ import annotations
 import argparse
 import datetime as dt
 import json
+import os
 import re
+import subprocess
 import sys
 import textwrap
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 from report import version
 from tailrace.conformance import Program, judge, rules
 from tailrace.conformance._printing import as_json
+from tailrace.conformance._rulebook import LEVELS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -33,9 +37,14 @@ BEGIN, END = "<!-- written by make conformance -->", "<!-- end of what make conf
 SIGNS = {"kept": "✓", "broken": "✗", "not claimed": "n/a", "not asked": "?"}
 LONGEST = 160  # bytes of a split that the page still shows
 OTHERWISE = "≠"  # where the rule is our own choice
+PATIENCE = 120.0  # seconds for one answer: some reads are 100,000, and nobody is judged by speed
 EXAMPLES = 3  # breaks of a rule that are kept, the shortest first
 NODE = ("node", "decoders/eventsource.mjs")
 CHILD = (sys.executable, "-m", "tailrace.conformance._child")
+# Load generators, whose dependencies are not ours: an environment of their own, with our wheel.
+GENERATORS = ROOT / ".venv-conformance" / "bin" / "python"
+OF_GENERATORS = (str(GENERATORS), "-m", "tailrace.conformance._child")
+CHOSEN = ("robustness", "field")  # levels on which another choice than ours is no mistake
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +56,7 @@ class Peer:
     command: tuple[str, ...]
     packages: tuple[str, ...]
     made_for: str
-    # a few lines of our own around a library: nobody's choices, so our choices are not asked about
+    # a few lines of our own around a library: nobody's choices, so those levels are not asked about
     loop: bool = False
 
 
@@ -102,7 +111,7 @@ PEERS = (
         "openai",
         "deltas",
         (*CHILD, "decoders.openai_client:text"),
-        ("openai", "httpx"),
+        ("openai", "httpx2"),
         "a streamed completion of the client, which makes whole objects of its own servers' chunks",
     ),
     Peer(
@@ -113,11 +122,46 @@ PEERS = (
         "`completion` over the openai client: one form for many vendors' chunks",
     ),
     Peer(
+        "langchain-openai",
+        "deltas",
+        (*CHILD, "decoders.langchain_client:text"),
+        ("langchain-openai", "langchain-core", "openai"),
+        "`ChatOpenAI.stream` over the openai client",
+    ),
+    Peer(
         "gpt4free",
         "deltas",
         (*CHILD, "decoders.lines:gpt4free"),
         ("g4f", "aiohttp"),
         "the function its OpenAI-compatible providers read replies with",
+    ),
+    Peer(
+        "vLLM's benchmark",
+        "deltas",
+        (*OF_GENERATORS, "decoders.vllm_client:text"),
+        ("vllm", "aiohttp"),
+        "the request function of `vllm bench serve`: made for vLLM's own server",
+    ),
+    Peer(
+        "guidellm",
+        "deltas",
+        (*OF_GENERATORS, "decoders.guidellm_client:text"),
+        ("guidellm", "httpx"),
+        "`OpenAIHTTPBackend.resolve`, which load is put on servers with",
+    ),
+    Peer(
+        "inference-perf",
+        "deltas",
+        (*OF_GENERATORS, "decoders.inference_perf_client:text"),
+        ("inference-perf", "aiohttp"),
+        "`ChatCompletionAPIData.process_response`, which load is put on servers with",
+    ),
+    Peer(
+        "aiperf",
+        "deltas",
+        (*OF_GENERATORS, "decoders.aiperf_client:text"),
+        ("aiperf", "aiohttp"),
+        "`AioHttpClient` and `ChatEndpoint`, which load is put on servers with",
     ),
     Peer(
         "httpx-sse + json",
@@ -178,17 +222,26 @@ def main() -> None:
 
 
 def document(date: str) -> dict[str, Any]:
-    """Everything that was found."""
-    return {"date": date, "peers": [asked(peer) for peer in PEERS]}
+    """Everything that was found, and what was asked."""
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        return {"date": date, "rules": asked_about(), "peers": list(pool.map(asked, PEERS))}
+
+
+def asked_about() -> dict[str, dict[str, Any]]:
+    """The rules of today with their cases."""
+    return {
+        rule.id: {"level": rule.level, "cases": [case.name for case in rule.cases]}
+        for rule in rules()
+    }
 
 
 def asked(peer: Peer) -> dict[str, Any]:
     """One decoder's report."""
 
     def about_it(rule: Rule) -> bool:
-        return not (peer.loop and rule.level == "robustness")
+        return not (peer.loop and rule.level in CHOSEN)
 
-    with Program(peer.command, peer.kind) as program:
+    with Program(peer.command, peer.kind, timeout=PATIENCE) as program:
         report = as_json(
             judge(program.ask, peer.kind, claims=program.claims, only=about_it), peer.name
         )
@@ -205,13 +258,23 @@ def asked(peer: Peer) -> dict[str, Any]:
             del rule[key]
         rule["cases_broken"] = len(rule["breaks"])
         rule["breaks"] = sorted(rule["breaks"], key=size)[:EXAMPLES]
-    del report["tailrace"]
+    del report["tailrace"], report["allowed"]
     return {
         "name": peer.name,
         "made_for": peer.made_for,
-        "versions": {package: version(package) for package in peer.packages},
+        "versions": versions(peer),
         **report,
     }
+
+
+def versions(peer: Peer) -> dict[str, str]:
+    """Of its packages, as they are installed where it runs."""
+    if peer.command[0] != str(GENERATORS):
+        return {package: version(package) for package in peer.packages}
+    told = "import sys; from importlib.metadata import version; print(*map(version, sys.argv[1:]))"
+    words = [str(GENERATORS), "-c", told, *peer.packages]
+    asked = subprocess.run(words, capture_output=True, text=True, check=True)  # noqa: S603
+    return dict(zip(peer.packages, asked.stdout.split(), strict=True))
 
 
 def size(broken: dict[str, Any]) -> int:
@@ -242,7 +305,7 @@ def lines(results: dict[str, Any]) -> Iterator[str]:
                 for number, peer in enumerate(peers, 1)
             ],
         )
-        for level in ("specification", "chunk", "robustness"):
+        for level in LEVELS:
             yield from level_table(kind, level, peers)
         yield from ("", "What was seen at each ✗, in the fewest reads that show it:", "")
         yield from seen(peers)
@@ -261,7 +324,7 @@ def level_table(kind: str, level: str, peers: list[dict[str, Any]]) -> Iterator[
     if not columns:
         return
     yield from ("", f"**{level}**", "")
-    signs = {**SIGNS, "broken": OTHERWISE} if level == "robustness" else SIGNS
+    signs = {**SIGNS, "broken": OTHERWISE} if level in CHOSEN else SIGNS
     rows = [
         (f"`{rule.id}`", rule.says, *(signs[states[column][rule.id]] for column in columns))
         for rule in chosen
@@ -275,7 +338,7 @@ def seen(peers: list[dict[str, Any]]) -> Iterator[str]:
     names: dict[tuple[str, str], list[str]] = {}
     for peer in peers:
         for rule in peer["rules"]:
-            if rule["breaks"] and levels[rule["id"]] != "robustness":
+            if rule["breaks"] and levels[rule["id"]] not in CHOSEN:
                 names.setdefault((rule["id"], told_break(rule["breaks"][0])), []).append(
                     peer["name"]
                 )

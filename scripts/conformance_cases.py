@@ -19,7 +19,7 @@ from typing import Any
 ROOT = Path(__file__).resolve().parent.parent
 VECTORS = ROOT / "tests" / "vectors"
 KIT = ROOT / "python" / "tailrace" / "conformance"
-FOLDERS = ("sse", "deltas", "json")
+FOLDERS = ("sse", "deltas", "json", "field")
 ABOUT = (
     "Made from the project's vectors by `make conformance-cases`: "
     "what they hold is not to be changed here."
@@ -65,6 +65,8 @@ def vectors() -> dict[str, dict[str, Any]]:
 
 def carried(case: dict[str, Any]) -> dict[str, Any]:
     """What is judged; an event's `name` is the core's own."""
+    if "source" in case:
+        return sent(case)
     kept = {
         key: case[key]
         for key in CARRIED
@@ -76,6 +78,33 @@ def carried(case: dict[str, Any]) -> dict[str, Any]:
             for event in kept["events"]
         ]
     return kept
+
+
+def sent(case: dict[str, Any]) -> dict[str, Any]:
+    """What a server really sent, and what must come of it, a kind at a time."""
+    expect = case["expect"]
+    reasoning = [each["text"] for each in expect["events"] if each["kind"] == "reasoning"]
+    return {
+        "input": case["input"],
+        **{key: case[key] for key in ("dialect", "status", "content_type")},
+        "text": expect["text"],
+        "reasoning": "".join(reasoning),
+        "tool_calls": calls(expect["events"]),
+        "usage": expect["usage"] and expect["usage"][:2],
+        "finish_reason": expect["finish_reason"],
+        "message": (expect["error"] or {}).get("message", ""),
+        "reports": case["source"],
+    }
+
+
+def calls(events: list[dict[str, Any]]) -> list[list[str | None]]:
+    """The id, name and arguments of each tool call, whose pieces have its index in common."""
+    found: dict[int, list[str | None]] = {}
+    for event in events:
+        if event["kind"] == "tool_call":
+            call = found.setdefault(event["index"], [event["id"], event["name"], ""])
+            call[2] = f"{call[2]}{event['text']}"
+    return list(found.values())
 
 
 if __name__ == "__main__":

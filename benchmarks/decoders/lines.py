@@ -10,11 +10,16 @@ import asyncio
 import json
 from typing import TYPE_CHECKING
 
+import aiohttp
 from aiohttp import StreamReader
 from aiohttp.base_protocol import BaseProtocol
 
+from decoders.at_hand import AtHand
+
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable
+
+    from tailrace.conformance import Part
 
 __all__ = ["aiohttp_lines", "gpt4free"]
 
@@ -31,18 +36,31 @@ def reader(chunks: Iterable[bytes]) -> StreamReader:
     return content
 
 
-async def gpt4free(chunks: Iterable[bytes]) -> AsyncIterator[str]:
-    """What it yields that is text."""
+async def gpt4free(
+    chunks: Iterable[bytes], *, status: int = 200, content_type: str = "text/event-stream"
+) -> AsyncIterator[Part]:
+    """What it yields that is text, or that the kit has a name for."""
     from g4f.Provider.template.OpenaiTemplate import read_response  # noqa: PLC0415 - only who asks for it needs it
+    from g4f.providers.response import FinishReason, Reasoning, Usage  # noqa: PLC0415
 
-    from contenders.gpt4free import Response  # noqa: PLC0415
+    async with aiohttp.ClientSession(connector=AtHand(chunks, status, content_type)) as session:
+        response = await session.post("http://127.0.0.1/v1/chat/completions")
+        async for item in read_response(
+            response, stream=True, prompt="", provider_info={}, download_media=False
+        ):
+            if type(item) is str:
+                yield item
+            elif isinstance(item, Reasoning):
+                yield "reasoning", item.token or ""
+            elif isinstance(item, FinishReason):
+                yield "finish_reason", item.reason
+            elif isinstance(item, Usage):
+                counts = item.get_dict()
+                if {"prompt_tokens", "completion_tokens"} <= counts.keys():
+                    yield "usage", counts["prompt_tokens"], counts["completion_tokens"]
 
-    response = Response("text/event-stream", reader(chunks))
-    async for item in read_response(
-        response, stream=True, prompt="", provider_info={}, download_media=False
-    ):
-        if type(item) is str:
-            yield item
+
+gpt4free.claims = ("head", "reasoning", "usage", "finish_reason", "error_messages")  # type: ignore[attr-defined]
 
 
 async def aiohttp_lines(chunks: Iterable[bytes]) -> AsyncIterator[str]:

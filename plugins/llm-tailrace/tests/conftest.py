@@ -75,16 +75,18 @@ def home(replica: Replica, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> P
 def command(home: Path) -> Callable[..., Any]:
     """The command `llm` in a process of its own; returns its code, its output and its errors."""
 
-    async def run(*arguments: str, **variables: str) -> tuple[int | None, str, str]:
+    async def run(
+        *arguments: str, typed: str = "", **variables: str
+    ) -> tuple[int | None, str, str]:
         process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-m", "llm", *arguments),
             cwd=home,
-            stdin=asyncio.subprocess.DEVNULL,
+            stdin=asyncio.subprocess.PIPE if typed else asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
             env={**os.environ, "LC_ALL": "C.UTF-8", "HOME": str(home), **variables},
         )
-        output, errors = await process.communicate()
+        output, errors = await process.communicate(typed.encode() or None)
         return process.returncode, output.decode(), errors.decode()
 
     return run

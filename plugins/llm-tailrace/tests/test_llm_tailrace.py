@@ -187,6 +187,25 @@ async def test_a_conversation_of_the_command(command: Callable[..., Any]) -> Non
     assert logged["response"].startswith("You asked: “And now?”")
 
 
+async def test_a_conversation_typed_into_the_command(command: Callable[..., Any]) -> None:
+    code, output, errors = await command(
+        "chat", "-m", "tailrace/llama", typed="Hello\n[[err500]]\nAnd now?\nexit\n"
+    )
+    assert (code, output.count("You asked")) == (1, 1), errors  # a failure ends it, as any model's
+    assert "Error: tailrace/llama: the site reported an error (HTTP 500)" in errors
+    code, output, errors = await command(
+        "chat", "-m", "tailrace/llama", typed="Hello\nAnd now?\nexit\n"
+    )
+    assert code == 0, errors
+    assert "“And now?” (2 earlier turns)" in output
+
+
+async def test_the_command_tells_usage(command: Callable[..., Any]) -> None:
+    code, _, errors = await command("-m", "tailrace/claude", "-u", "Hello")
+    assert code == 0
+    assert "Token usage:" in errors
+
+
 # -- tools -----------------------------------------------------------------------------------------
 
 

@@ -6,7 +6,13 @@ cases hold bytes and the expected results, and any decoder can be tested, Tailra
 
 from __future__ import annotations
 
-from tailrace.conformance._callables import DecodeResult, EventDecode, TextDecode, calling
+from tailrace.conformance._callables import (
+    DecodeResult,
+    EventDecode,
+    Part,
+    TextDecode,
+    calling,
+)
 from tailrace.conformance._judging import Counterexample, Report, RuleResult, check, judge
 from tailrace.conformance._program import Program
 from tailrace.conformance._rulebook import CLAIMS, Case, Event, Kind, Level, Rule, rules
@@ -21,6 +27,7 @@ __all__ = [
     "EventDecode",
     "Kind",
     "Level",
+    "Part",
     "Program",
     "Report",
     "Rule",

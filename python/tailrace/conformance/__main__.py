@@ -28,8 +28,9 @@ KEPT, BROKEN, USAGE = 0, 1, 2
 
 @click.command(
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
-    epilog="Exit codes: 0 every rule asked about is kept; 1 one is broken, or the decoder could "
-    "not be asked any more; 2 wrong usage, or a decoder that does not start.",
+    epilog="Exit codes: 0 every rule asked about is kept, but for those allowed to be broken; 1 "
+    "another is broken, or the decoder could not be asked any more; 2 wrong usage, or a decoder "
+    "that does not start.",
 )
 @click.argument("kind", type=click.Choice(list(CLAIMS)), required=False)
 @click.argument("decoder", nargs=-1)
@@ -56,6 +57,12 @@ KEPT, BROKEN, USAGE = 0, 1, 2
     help="Only rules of this level.",
 )
 @click.option(
+    "--allow",
+    "allowed",
+    multiple=True,
+    help="Rules of this id may be broken, as 'robust/*'; may be repeated.",
+)
+@click.option(
     "--timeout",
     type=click.FloatRange(min=0, min_open=True),
     default=10.0,
@@ -73,6 +80,7 @@ def command(
     claims: tuple[str, ...],
     patterns: tuple[str, ...],
     levels: tuple[str, ...],
+    allowed: tuple[str, ...],
     timeout: float,
     seed: int,
     machine: bool,
@@ -85,11 +93,14 @@ def command(
     """
 
     def wanted(rule: Rule) -> bool:
-        by_id = not patterns or any(fnmatch(rule.id, pattern) for pattern in patterns)
+        by_id = not patterns or _is_one_of(rule.id, patterns)
         return by_id and (not levels or rule.level in levels) and kind in (None, rule.kind)
 
     if not any(map(wanted, rules())):
         raise click.UsageError("no such rule; --list shows all")
+    for pattern in allowed:
+        if not any(_is_one_of(rule.id, (pattern,)) for rule in rules()):
+            raise click.UsageError(f"--allow {pattern}: no such rule; --list shows all")
     if only_list:
         click.echo(listed(filter(wanted, rules()), machine=machine), nl=False)
         return KEPT
@@ -101,8 +112,13 @@ def command(
     with Program(_command(decoder, program=program), kind, timeout=timeout) as running:
         claimed = frozenset(claims) - {"none"} if claims else running.claims
         report = judge(running.ask, kind, claims=claimed, only=wanted, seed=seed)
-        _print(report, running.name, machine=machine)
-    return KEPT if report.kept else BROKEN
+    may_be_broken = {rule.id for rule in rules() if _is_one_of(rule.id, allowed)}
+    _print(report, running.name, may_be_broken, machine=machine)
+    return KEPT if report.kept_but_for(may_be_broken) else BROKEN
+
+
+def _is_one_of(rule_id: str, patterns: tuple[str, ...]) -> bool:
+    return any(fnmatch(rule_id, pattern) for pattern in patterns)
 
 
 def _command(decoder: tuple[str, ...], *, program: bool) -> tuple[str, ...]:
@@ -114,11 +130,11 @@ def _command(decoder: tuple[str, ...], *, program: bool) -> tuple[str, ...]:
     return (sys.executable, "-m", "tailrace.conformance._child", decoder[0])
 
 
-def _print(report: Report, name: str, *, machine: bool) -> None:
+def _print(report: Report, name: str, allowed: set[str], *, machine: bool) -> None:
     if machine:
-        click.echo(json.dumps(as_json(report, name), indent=1))
+        click.echo(json.dumps(as_json(report, name, allowed), indent=1))
     else:
-        printed(report, name)
+        printed(report, name, allowed)
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -5,13 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, overload
 
+from tailrace._json import read_json
 from tailrace.conformance._callables import calling
 from tailrace.conformance._program import GivenUpError
-from tailrace.conformance._rulebook import DEFAULT_CLAIMS, rules
+from tailrace.conformance._rulebook import DEFAULT_CLAIMS, PARTS, rules
 from tailrace.conformance._splits import splits, with_fewer_reads
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Container, Iterable, Iterator
 
     from tailrace.conformance._callables import Ask, DecodeResult, EventDecode, TextDecode
     from tailrace.conformance._rulebook import Case, Kind, Rule
@@ -31,8 +32,9 @@ class Counterexample:
     """A case that a decoder got wrong.
 
     `case`: the case; `split`: its bytes as they were cut into reads; `expected` and `got`: events
-    or text, those that had to come and those that came. `failure`: the error that decoding ended
-    with, and whether it had to, None for none; `lost`: why there is no answer, None where one came.
+    or text, those that had to come and those that came; where another part of a reply is wrong, a
+    dict of the text and of that part. `failure`: the error that decoding ended with, and whether it
+    had to, None for none; `lost`: why there is no answer, None where one came.
     """
 
     case: Case
@@ -79,7 +81,15 @@ class Report:
     @property
     def kept(self) -> bool:
         """Whether every claimed rule was tried, and none is broken."""
-        return not any(result.state in {"broken", "not asked"} for result in self.results)
+        return self.kept_but_for(())
+
+    def kept_but_for(self, allowed: Container[str]) -> bool:
+        """Tell whether every claimed rule was tried, and none is broken but those of these ids."""
+        return all(
+            result.state in {"kept", "not claimed"}
+            or (result.state == "broken" and result.rule.id in allowed)
+            for result in self.results
+        )
 
 
 @overload
@@ -130,7 +140,7 @@ def judge(
 ) -> Report:
     """Test the decoder behind `ask`, such as `Program.ask`, and report which rules it keeps.
 
-    `ask`: a function from the reads and `max_event_bytes` (None: no limit) to a `DecodeResult`;
+    `ask`: a function from the reads, and the options of a case by keyword, to a `DecodeResult`;
     `kind`, `claims`, `only` and `seed` are those of `check`.
     """
     chosen = [rule for rule in rules() if rule.kind == kind and only(rule)]
@@ -194,31 +204,91 @@ class _Trial:
 
     def _try(self, case: Case, split: Split) -> Counterexample | None:
         self.splits_tried += 1
-        answer = self._ask(split, case.max_event_bytes)
-        expected, got = self._compared(case.expected), self._compared(_whole(answer, case))
-        if answer.lost is None and expected == got and self._ends_as_ruled(answer):
+        answer = self._ask(split, **self._options(case))
+        expected, got = self._compared(case, answer)
+        wrong = self._wrongly_ended(case, answer)
+        if answer.lost is None and expected == got and wrong is None:
             return None
-        return Counterexample(case, split, expected, got, self._failure(answer), answer.lost)
+        return Counterexample(case, split, expected, got, wrong or answer.failure, answer.lost)
 
-    def _compared(self, decoded: Any) -> Any:
-        """Return the text, or of each event the parts that the decoder claims to know."""
-        if isinstance(decoded, str):
-            return decoded
+    def _options(self, case: Case) -> dict[str, Any]:
+        """Return what the decoder is called with beside the reads."""
+        limit, dialect = case.max_event_bytes, case.dialect
+        options: dict[str, Any] = {} if limit is None else {"max_event_bytes": limit}
+        if dialect in self._claims:
+            options["dialect"] = dialect
+        return {**options, **case.head} if "head" in self._claims else options
+
+    def _compared(self, case: Case, answer: DecodeResult) -> tuple[Any, Any]:
+        """Return what had to come and what came, as far as the decoder claims to know it."""
+        if isinstance(case.expected, str):
+            return self._compared_texts(case, case.expected, answer)
+        return self._columns(case.expected), self._columns(answer.items)
+
+    def _columns(self, events: Iterable[Any]) -> list[Any]:
         claimed = self._claims if "retry" in self._rule.needs else self._claims - {"retry"}
         columns = [
             column for column, claim in enumerate(COLUMNS) if claim is None or claim in claimed
         ]
-        return [tuple(event[column] for column in columns) for event in decoded]
+        return [tuple(event[column] for column in columns) for event in events]
 
-    def _ends_as_ruled(self, answer: DecodeResult) -> bool:
-        failed = answer.failure is not None
-        return self._rule.failure == "any" or failed == (self._rule.failure == "must")
+    def _compared_texts(self, case: Case, expected: str, answer: DecodeResult) -> tuple[Any, Any]:
+        """Return the texts; with the parts that the rule is about, where they are wrong."""
+        text = "".join(item for item in answer.items if isinstance(item, str))
+        found = _parts(answer)
+        asked = [part for part in PARTS if part in self._rule.needs]
+        wrong = [part for part in asked if not _same(case.parts[part], found[part])]
+        if not wrong:
+            return expected, text
+        return (
+            {"text": expected} | {part: case.parts[part] for part in wrong},
+            {"text": text} | {part: found[part] for part in wrong},
+        )
 
-    def _failure(self, answer: DecodeResult) -> str | None:
-        if self._rule.failure == "must" and answer.failure is None:
-            return "none, and it should fail"
-        return answer.failure
+    def _wrongly_ended(self, case: Case, answer: DecodeResult) -> str | None:
+        """Return what is wrong with how decoding ended; None where nothing is."""
+        failure = answer.failure
+        if failure is None:
+            return "none, and it should fail" if self._rule.failure == "must" else None
+        if self._rule.failure == "never":
+            return failure
+        if "error_messages" in self._rule.needs and case.message not in failure:
+            return f"{failure}, and it should tell {case.message!r}"
+        return None
 
 
-def _whole(answer: DecodeResult, case: Case) -> Any:
-    return "".join(answer.items) if isinstance(case.expected, str) else answer.items
+def _parts(answer: DecodeResult) -> dict[str, Any]:
+    """Return what a decoder told beside the text, by the names of `PARTS`."""
+    told: dict[str, Any] = {"reasoning": "", "tool_calls": (), "usage": None, "finish_reason": None}
+    for item in answer.items:
+        match item:
+            case ("reasoning", text):
+                told["reasoning"] += text
+            case ("tool_call", *call):
+                told["tool_calls"] += (tuple(call),)
+            case ("usage", *counts):
+                told["usage"] = tuple(counts)
+            case ("finish_reason", reason):
+                told["finish_reason"] = reason
+    return told
+
+
+def _same(expected: Any, found: Any) -> bool:
+    """Tell whether a part is as it must be; of a tool call the arguments' value counts."""
+    if not isinstance(expected, tuple) or len(expected) != len(found or ()):
+        return bool(expected == found)
+    return all(map(_same_value, expected, found))
+
+
+def _same_value(expected: Any, found: Any) -> bool:
+    if not (isinstance(expected, tuple) and isinstance(found, tuple)):
+        return bool(expected == found)
+    return expected[:2] == found[:2] and _value(expected[2]) == _value(found[2])
+
+
+def _value(arguments: str) -> Any:
+    """Read a tool call's arguments; what is no JSON is its text."""
+    try:
+        return read_json(arguments.encode())
+    except ValueError:
+        return arguments

@@ -15,7 +15,7 @@ from tailrace._printable import visible, visible_line
 from tailrace.conformance._rulebook import LEVELS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Container, Iterable, Mapping
 
     from tailrace.conformance._judging import Counterexample, Report, RuleResult, State
     from tailrace.conformance._rulebook import Rule
@@ -41,8 +41,11 @@ def listed(rules: Iterable[Rule], *, machine: bool) -> str:
     )
 
 
-def printed(report: Report, name: str) -> None:
-    """Print a table of all rules, and below it each broken one with the split that shows it."""
+def printed(report: Report, name: str, allowed: Container[str] = ()) -> None:
+    """Print a table of all rules, and below it each broken one with the split that shows it.
+
+    `allowed`: the ids of the rules that may be broken, which are told from the others.
+    """
     console = Console(highlight=False)
     console.print(Text(visible_line(f"{name} ({report.kind})"), style="bold"))
     table = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
@@ -57,7 +60,8 @@ def printed(report: Report, name: str) -> None:
             table.add_row(
                 Text(f"\n{level}", style="bold"), Text(f"\n{LEVELS[rule.level]}", style="bold")
             )
-        table.add_row(rule.id, Text(rule.says), Text(result.state, style=STYLES[result.state]))
+        state = _state(result, allowed)
+        table.add_row(rule.id, Text(rule.says), Text(state, style=STYLES[result.state]))
     console.print(table)
     for result in report.results:
         if result.counterexamples:
@@ -66,6 +70,11 @@ def printed(report: Report, name: str) -> None:
         console.print(
             f"{level}: " + ", ".join(f"{count} {state}" for state, count in counts.items())
         )
+
+
+def _state(result: RuleResult, allowed: Container[str]) -> str:
+    told = result.state == "broken" and result.rule.id in allowed
+    return "broken, allowed" if told else result.state
 
 
 def _print_counterexamples(console: Console, result: RuleResult) -> None:
@@ -80,6 +89,7 @@ def _print_counterexamples(console: Console, result: RuleResult) -> None:
         ]
         if broken.failure is not None:
             rows.append(("failure", broken.failure))
+        rows += [("reported", report) for report in broken.case.reports]
         for what, value in rows:
             console.print(Text(f"  {what:<9} {_short(value)}"), soft_wrap=True)
     console.print(f"  {len(result.counterexamples)} of its {len(result.rule.cases)} cases broken")
@@ -94,8 +104,11 @@ def counted(report: Report) -> dict[str, dict[str, int]]:
     }
 
 
-def as_json(report: Report, name: str) -> dict[str, Any]:
-    """Return the whole report as JSON values; bytes are hexadecimal. `name`: the decoder's."""
+def as_json(report: Report, name: str, allowed: Container[str] = ()) -> dict[str, Any]:
+    """Return the whole report as JSON values; bytes are hexadecimal.
+
+    `name`: the decoder's; `allowed`: the ids of the rules that may be broken.
+    """
     return {
         "tailrace": __version__,
         "decoder": name,
@@ -103,6 +116,7 @@ def as_json(report: Report, name: str) -> dict[str, Any]:
         "claims": sorted(report.claims),
         "seed": report.seed,
         "counts": counted(report),
+        "allowed": [rule for rule in report.broken if rule in allowed],
         "rules": [
             {
                 **_rule(result.rule),
@@ -141,7 +155,7 @@ def _source(rule: Rule) -> str:
 
 
 def _shown(decoded: Any) -> str:
-    if isinstance(decoded, str):
+    if isinstance(decoded, str | dict):
         return ascii(decoded)
     return " ".join(map(ascii, decoded)) or "nothing"
 

@@ -95,15 +95,16 @@ class Program:
         finally:
             self._runner.close()
 
-    def ask(self, chunks: Sequence[bytes], max_event_bytes: int | None = None) -> DecodeResult:
+    def ask(self, chunks: Sequence[bytes], **options: Any) -> DecodeResult:
         """Send the program one case and return its answer.
 
-        `chunks`: the reads; `max_event_bytes`: the limit of an event, None for none. Raises
-        GivenUpError where the program would have to be started anew once too often.
+        `chunks`: the reads; `options`: what else the case says, by name: `max_event_bytes`,
+        `dialect`, `status`, `content_type`. Raises GivenUpError where the program would have to be
+        started anew once too often.
         """
-        return self._runner.run(self._ask(chunks, max_event_bytes))
+        return self._runner.run(self._ask(chunks, options))
 
-    async def _ask(self, chunks: Sequence[bytes], max_event_bytes: int | None) -> DecodeResult:
+    async def _ask(self, chunks: Sequence[bytes], options: dict[str, Any]) -> DecodeResult:
         if self._process is None:
             try:
                 await self._start()
@@ -113,9 +114,8 @@ class Program:
         case: dict[str, Any] = {
             "case": self._cases_sent,
             "chunks": [base64.b64encode(chunk).decode() for chunk in chunks],
+            **options,
         }
-        if max_event_bytes is not None:
-            case["max_event_bytes"] = max_event_bytes
         try:
             return self._answer(await self._exchange(case, self._timeout))
         except _LostError as lost:

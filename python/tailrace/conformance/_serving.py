@@ -11,7 +11,7 @@ import os
 import sys
 from typing import IO, TYPE_CHECKING, Any
 
-from tailrace.conformance._callables import calling
+from tailrace.conformance._callables import OPTIONS, calling
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -32,9 +32,9 @@ def serve(
 ) -> None:
     """Answer the runner until it closes standard input.
 
-    `decode` is called with each case; its prints go to standard error. `name`: the decoder's name
-    in reports. `claims`: the abilities, of `CLAIMS`, that it has; by default types and ids for
-    events, none for chat replies.
+    `decode` is called with each case, as a callable is; its prints go to standard error. `name`:
+    the decoder's name in reports. `claims`: the abilities, of `CLAIMS`, that it has; by default
+    types and ids for events, none for chat replies.
     """
     with os.fdopen(os.dup(1), "w", encoding="utf-8") as out:
         os.dup2(2, 1)
@@ -48,13 +48,9 @@ def serve(
             for line in sys.stdin.buffer:
                 case = json.loads(line)
                 chunks = [base64.b64decode(chunk) for chunk in case["chunks"]]
-                _write(
-                    out,
-                    {
-                        "case": case["case"],
-                        **_message(ask(chunks, case.get("max_event_bytes")), kind),
-                    },
-                )
+                options = {name: case[name] for name in OPTIONS if name in case}
+                answer = _message(ask(chunks, **options), kind)
+                _write(out, {"case": case["case"], **answer})
 
 
 def _message(answer: DecodeResult, kind: Kind) -> dict[str, Any]:

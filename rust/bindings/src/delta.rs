@@ -4,8 +4,8 @@ use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList, PyString, PyTuple};
 use tailrace_core::{
-    Collected, DeltaOptions, DeltaSink, Dialect, Ids, Logprobs, ReadEvent, Seal, ToolCall,
-    UnknownDialect,
+    Collected, DeltaOptions, DeltaSink, Dialect, EventSink, Ids, Logprobs, ReadEvent, Seal,
+    ToolCall, UnknownDialect,
 };
 
 use crate::input::{Whole, bytes_of, limit, one_of, optional_text, text_of};
@@ -404,10 +404,6 @@ impl DeltaSink for Everything<'_> {
         self.add("text", ToolCall { arguments: text, ..ToolCall::default() });
     }
 
-    fn wants_everything(&self) -> bool {
-        true
-    }
-
     fn reasoning(&mut self, text: &str) {
         self.add("reasoning", ToolCall { arguments: text, ..ToolCall::default() });
     }
@@ -493,10 +489,6 @@ impl DeltaSink for Told<'_> {
         self.add("text", ToolCall { arguments: text, ..ToolCall::default() }, None);
     }
 
-    fn wants_everything(&self) -> bool {
-        true
-    }
-
     fn reasoning(&mut self, text: &str) {
         self.add("reasoning", ToolCall { arguments: text, ..ToolCall::default() }, None);
     }
@@ -521,10 +513,12 @@ impl DeltaSink for Told<'_> {
         self.add(kind, piece, Some(logprobs));
     }
 
-    fn wants_events(&self) -> bool {
-        true
+    fn events(&mut self) -> Option<&mut dyn EventSink> {
+        Some(self)
     }
+}
 
+impl EventSink for Told<'_> {
     fn event(&mut self, event: ReadEvent<'_>) {
         if let Err(error) = self.take_event(&event) {
             self.failed = Some(error);
@@ -567,6 +561,10 @@ impl DeltaSink for Strings<'_> {
         if let Err(error) = appended {
             self.failed = Some(error);
         }
+    }
+
+    fn wants_everything(&self) -> bool {
+        false
     }
 }
 
@@ -632,6 +630,10 @@ impl DeltaSink for Joined<'_> {
         } else {
             self.collected.push_str(text);
         }
+    }
+
+    fn wants_everything(&self) -> bool {
+        false
     }
 }
 

@@ -62,4 +62,8 @@ impl<W: Write> DeltaSink for Writer<W> {
             self.written = self.output.write_all(delta.as_bytes());
         }
     }
+
+    fn wants_everything(&self) -> bool {
+        false
+    }
 }

@@ -9,6 +9,7 @@
 //! that are in `forgiving`.
 
 mod forgiving;
+mod owned;
 
 use std::ops::ControlFlow;
 
@@ -19,6 +20,7 @@ use crate::utf8::decode;
 
 pub(crate) use forgiving::ERROR;
 use forgiving::{Odd, without_blanks};
+pub use owned::OwnedEvent;
 
 /// One dispatched event, borrowed from the decoder or from the bytes that the decoder was fed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

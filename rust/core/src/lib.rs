@@ -8,6 +8,8 @@ extern crate alloc;
 #[cfg(not(feature = "std"))]
 extern crate core as std;
 
+#[cfg(any(feature = "std", feature = "stream"))]
+pub mod adapters;
 mod delta;
 mod encode;
 mod error;
@@ -33,15 +35,16 @@ pub mod json;
 pub mod page;
 
 pub use delta::{
-    Collected, CollectedCall, Delta, DeltaDecoder, DeltaOptions, DeltaSink, Dialect, End, Framing,
-    Ids, Logprobs, ReadEvent, Seal, ThinkingBlock, ToolCall, UnknownDialect, Usage,
+    Collected, CollectedCall, Delta, DeltaDecoder, DeltaKind, DeltaOptions, DeltaSink, Dialect,
+    End, EventSink, Framing, Ids, Logprobs, OwnedDelta, OwnedSeal, OwnedToolCall, ReadEvent, Seal,
+    ThinkingBlock, ToolCall, UnknownDialect, Usage,
 };
 pub use encode::{
     ChunkEncoder, ChunkFields, ChunkUsage, CompletionEncoder, EncoderState, Ending, FinishReason,
     MessageEncoder, MessageFields, ResponseEncoder, ResponseFields, WholeMessage, WholeResponse,
 };
 pub use error::{ErrorKind, ReplyError};
-pub use event::{Event, EventDecoder};
+pub use event::{Event, EventDecoder, OwnedEvent};
 pub use limits::{
     Limit, LimitExceeded, MAX_BODY_BYTES, MAX_EVENT_BYTES, MAX_JSON_DEPTH, MAX_KEPT_BYTES,
     MAX_PAGE_BYTES,

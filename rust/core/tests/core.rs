@@ -3,6 +3,8 @@
 
 #![allow(clippy::unwrap_used, clippy::panic)]
 
+#[cfg(feature = "adapters")]
+mod adapters;
 mod captures;
 mod checks;
 mod cuts;
@@ -15,6 +17,7 @@ mod fragments;
 mod frames;
 mod json;
 mod json_suite;
+mod owned;
 mod page;
 mod page_tokenizer;
 mod page_vectors;

@@ -391,10 +391,6 @@ impl DeltaSink for Answer {
         self.text.push_str(delta);
     }
 
-    fn wants_everything(&self) -> bool {
-        true
-    }
-
     fn reasoning(&mut self, delta: &str) {
         self.reasoning.push_str(delta);
     }

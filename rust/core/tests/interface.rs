@@ -21,14 +21,17 @@ use std::fs;
 use std::path::Path;
 
 use tailrace_core::{
-    ChunkEncoder, ChunkFields, ChunkUsage, CompletionEncoder, Delta, DeltaDecoder, DeltaOptions,
-    DeltaSink, Dialect, EncoderState, End, Ending, ErrorKind, Event, EventDecoder, FinishReason,
-    Framing, Ids, Limit, LimitExceeded, Logprobs, MessageEncoder, MessageFields, ReplyError,
+    ChunkEncoder, ChunkFields, ChunkUsage, CompletionEncoder, Delta, DeltaDecoder, DeltaKind,
+    DeltaOptions, DeltaSink, Dialect, EncoderState, End, Ending, ErrorKind, Event, EventDecoder,
+    EventSink, FinishReason, Framing, Ids, Limit, LimitExceeded, Logprobs, MessageEncoder,
+    MessageFields, OwnedDelta, OwnedEvent, OwnedSeal, OwnedToolCall, ReadEvent, ReplyError,
     ResponseEncoder, ResponseFields, ThinkingBlock, ToolCall, UnknownDialect, Usage, WholeMessage,
     WholeResponse,
 };
 
 fn is_value<T: Send + Sync + Unpin + Debug + Clone>() {}
+
+fn is_kept<T: Send + Sync + Unpin + Debug + Clone + Eq + std::hash::Hash + 'static>() {}
 
 fn is_name<T: Copy + Eq + std::hash::Hash + Debug + Display>() {}
 
@@ -50,6 +53,9 @@ fn types_have_the_traits_that_users_expect() {
     is_value::<(CompletionEncoder, ResponseEncoder, MessageEncoder)>();
     is_value::<(WholeResponse<'_>, WholeMessage<'_>, Delta<'_>, Ending<'_>)>();
     is_value::<(ResponseFields<'_>, MessageFields<'_>, Logprobs, ThinkingBlock<'_>)>();
+    is_kept::<OwnedEvent>();
+    is_kept::<OwnedDelta>();
+    is_kept::<(DeltaKind, OwnedToolCall, OwnedSeal)>();
     is_name::<Dialect>();
     is_name::<EncoderState>();
     is_name::<FinishReason>();
@@ -99,6 +105,43 @@ fn every_sink_gets_the_same_deltas() {
     assert_eq!(joined, "Hello");
     assert_eq!(listed, ["Hel", "lo"]);
     assert_eq!((&heard, &behind_a_pointer), (&listed, &listed));
+}
+
+/// A sink that has a method for more than text, and says nothing else of itself.
+#[derive(Default)]
+struct Heard(Vec<String>);
+
+impl DeltaSink for Heard {
+    fn text(&mut self, delta: &str) {
+        self.0.push(delta.to_owned());
+    }
+
+    fn tool_call(&mut self, piece: ToolCall<'_>) {
+        self.0.push(format!("{:?} {}", piece.name, piece.arguments));
+    }
+
+    fn events(&mut self) -> Option<&mut dyn EventSink> {
+        Some(self)
+    }
+}
+
+impl EventSink for Heard {
+    fn event(&mut self, event: ReadEvent<'_>) {
+        self.0.push(event.json.len().to_string());
+    }
+}
+
+const CALL: &str = r#"{"choices":[{"delta":{"content":"Hm","tool_calls":[{"function":{"name":"tide","arguments":"{}"}}]}}]}"#;
+
+#[test]
+fn a_sink_gets_all_that_it_has_a_method_for() {
+    let mut heard = Heard::default();
+    let mut decoder = DeltaDecoder::new(Dialect::OpenAi, DeltaOptions::default());
+    decoder.feed(format!("data: {CALL}\n\n").as_bytes(), &mut heard);
+    assert_eq!(heard.0, ["Hm", "Some(\"tide\") {}", &CALL.len().to_string()]);
+    let behind_a_pointer: &mut dyn DeltaSink = &mut heard;
+    decoder.feed(format!("data: {CALL}\n\n").as_bytes(), behind_a_pointer);
+    assert_eq!(heard.0.len(), 6);
 }
 
 #[test]

@@ -9,6 +9,10 @@ struct Nowhere;
 
 impl DeltaSink for Nowhere {
     fn text(&mut self, _: &str) {}
+
+    fn wants_everything(&self) -> bool {
+        false
+    }
 }
 
 /// An event as OpenAI sends it, with this content.
@@ -66,6 +70,38 @@ fn a_read_of_whole_events_needs_no_memory_of_its_own() {
     let (_, _, most) = held(|| fed(Dialect::OpenAi, &[stream.as_bytes()]));
     assert!(stream.len() > 1 << 20);
     assert!(most <= 16 * 1024, "{most} bytes");
+}
+
+/// Of a chunk that has come, no more is decoded than is asked for, and little more than that.
+#[cfg(feature = "adapters")]
+#[test]
+fn a_stream_holds_few_deltas_of_a_large_chunk() {
+    use std::pin::Pin;
+    use std::task::{Context, Poll, Waker};
+
+    use futures_core::Stream;
+    use tailrace_core::adapters::{Chunks, DeltaStream, EventStream};
+
+    struct Once(Option<Vec<u8>>);
+
+    impl Stream for Once {
+        type Item = Result<Vec<u8>, std::convert::Infallible>;
+
+        fn poll_next(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+            Poll::Ready(self.0.take().map(Ok))
+        }
+    }
+
+    let chunk =
+        "data: {\"choices\":[{\"delta\":{\"content\":\"x\"}}]}\n\n".repeat(40_000).into_bytes();
+    let mut cx = Context::from_waker(Waker::noop());
+    let decoder = DeltaDecoder::new(Dialect::OpenAi, DeltaOptions::default());
+    let mut deltas = DeltaStream::new(Chunks::new(Once(Some(chunk.clone()))), decoder);
+    let ((), _, most) = held(|| assert!(Pin::new(&mut deltas).poll_next(&mut cx).is_ready()));
+    assert!(most <= 64 * 1024, "{most} bytes for {}", chunk.len());
+    let mut events = EventStream::new(Chunks::new(Once(Some(chunk))));
+    let ((), _, most) = held(|| assert!(Pin::new(&mut events).poll_next(&mut cx).is_ready()));
+    assert!(most <= 1024, "{most} bytes");
 }
 
 #[test]

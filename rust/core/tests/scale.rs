@@ -48,6 +48,10 @@ impl DeltaSink for Counted {
     fn text(&mut self, delta: &str) {
         self.bytes += delta.len();
     }
+
+    fn wants_everything(&self) -> bool {
+        false
+    }
 }
 
 #[test]

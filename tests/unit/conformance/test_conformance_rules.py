@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import re
 import tomllib
 from collections import Counter
 from functools import cache
@@ -19,6 +20,7 @@ from plain_decoders import BROKEN_EVENTS, BROKEN_TEXT, Plain, PlainText
 from decoders import ours
 from tailrace.conformance import CLAIMS, Rule, check, rules
 from tailrace.conformance._splits import DRAWN, SMALL, splits, with_fewer_reads
+from tailrace.errors import StreamError
 
 if TYPE_CHECKING:
     from types import ModuleType
@@ -56,11 +58,13 @@ def test_the_cases_are_those_of_the_vectors() -> None:
     )
 
 
-def test_every_event_stream_case_belongs_to_a_rule() -> None:
+@pytest.mark.parametrize("folder", ["sse", "field"])
+def test_every_case_of_a_folder_belongs_to_a_rule(folder: str) -> None:
     said: dict[str, Any] = tomllib.loads(carried("rules.toml"))
     asked = {case.name for rule in rules() for case in rule.cases}
-    there = {name for name in bundler().vectors() if name.startswith("sse/")}
-    assert there - asked == set(said["left_out"])
+    there = {name for name in bundler().vectors() if name.startswith(f"{folder}/")}
+    left_out = {name for name in said["left_out"] if name.startswith(f"{folder}/")}
+    assert there - asked == left_out
 
 
 def test_rules_are_well_formed() -> None:
@@ -70,13 +74,43 @@ def test_rules_are_well_formed() -> None:
         assert rule.needs <= set(CLAIMS[rule.kind])
         assert rule.says.endswith(".")
         assert (rule.level == "robustness") == rule.id.startswith("robust/")
-        assert rule.url.startswith("https://") or (rule.source, rule.level) == (
-            "our choice",
-            "robustness",
-        )
+        assert (rule.level == "field") == rule.id.startswith("field/")
+        assert rule.url.startswith("https://") or (rule.source, rule.level) in {
+            ("our choice", "robustness"),
+            ("public reports", "field"),
+        }
+        assert all((case.reports != ()) == (rule.level == "field") for case in rule.cases)
         assert all(isinstance(case.expected, str) == (rule.kind == "deltas") for case in rule.cases)
 
 
+def test_a_rule_some_of_the_field_says_what_its_cases_need() -> None:
+    """A decoder is given no reply of another API, and no head that matters, without its claim."""
+    usual = {"status": 200, "content_type": "text/event-stream"}
+    for rule in rules():
+        for case in rule.cases:
+            assert case.dialect == "openai" or case.dialect in rule.needs, rule.id
+            if case.head and case.head["content_type"].endswith("/json"):
+                assert "head" in rule.needs or case.dialect == "ollama", rule.id
+            if "error_messages" in rule.needs:
+                assert case.message, case.name
+            if case.head.get("status", 200) != usual["status"]:
+                assert "head" in rule.needs, rule.id
+
+
+def test_no_product_is_named_by_a_rule_or_a_case_some_of_the_field() -> None:
+    """What servers do is told as what is on the wire: who did it stands in the reports alone."""
+    products = {
+        *("copilot", "gemini", "litellm", "litespeed", "llamacpp", "mistral", "moonshot"),
+        *("openrouter", "perplexity", "siteground", "vertex", "wordfence"),
+    }
+    for rule in rules():
+        if rule.level == "field":
+            told = " ".join((rule.says, *(case.name.rpartition("/")[2] for case in rule.cases)))
+            words = set(re.split(r"\W|_", told.lower()))
+            assert not words & products - {case.dialect for case in rule.cases}, rule.id
+
+
+@pytest.mark.heavy
 def test_ours_keeps_every_rule() -> None:
     reports = (
         check(ours.events, "sse", claims=EVERYTHING["sse"]),
@@ -89,7 +123,9 @@ def test_ours_keeps_every_rule() -> None:
 
 def test_the_plain_readers_keep_what_they_should() -> None:
     assert check(Plain(), "sse", claims=EVERYTHING["sse"]).kept
-    report = check(PlainText(), "deltas", only=lambda rule: rule.level != "robustness")
+    report = check(
+        PlainText(), "deltas", only=lambda rule: rule.level in {"specification", "chunk"}
+    )
     assert report.kept
 
 
@@ -138,6 +174,52 @@ def test_types_and_ids_are_compared_where_they_are_claimed_alone() -> None:
 
     assert check(nameless, "sse", claims=()).kept
     assert {"sse/type", "sse/id"} <= set(check(nameless, "sse").broken)
+
+
+def some_of_the_field(rule: Rule) -> bool:
+    """A few of them, one or more of each kind."""
+    return rule.id in {
+        *("field/reasoning", "field/parts-as-content", "field/message-in-event"),
+        *("field/error-words", "field/error-in-choice", "field/calls-of-one-index", "field/usage"),
+    }
+
+
+def test_parts_beside_the_text_are_compared_where_a_rule_is_about_them() -> None:
+    def wrong_part(chunks: Any, **options: Any) -> Any:
+        for item in ours.text(chunks, **options):
+            yield ("reasoning", "else") if item[:1] == ("reasoning",) else item
+
+    report = check(wrong_part, "deltas", claims=EVERYTHING["deltas"], only=some_of_the_field)
+    assert report.broken == ["field/reasoning"]
+    broken = next(each for result in report.results for each in result.counterexamples)
+    assert broken.expected == {"text": "four", "reasoning": "two and two"}
+    assert broken.got == {"text": "four", "reasoning": "else"}
+
+
+def test_arguments_of_a_call_are_compared_by_their_value() -> None:
+    def spaced(chunks: Any, **options: Any) -> Any:
+        for item in ours.text(chunks, **options):
+            match item:
+                case ("tool_call", identity, name, str(arguments)):
+                    yield "tool_call", identity, name, json.dumps(json.loads(arguments), indent=1)
+                case _:
+                    yield item
+
+    def only(rule: Rule) -> bool:
+        return "tool_calls" in rule.needs
+
+    assert check(spaced, "deltas", claims=EVERYTHING["deltas"], only=only).kept
+
+
+def test_a_failure_without_the_servers_words_breaks_the_rule_about_them_alone() -> None:
+    def silent(chunks: Any, **options: Any) -> Any:
+        try:
+            yield from ours.text(chunks, **options)
+        except StreamError:
+            raise RuntimeError("it failed") from None
+
+    report = check(silent, "deltas", claims=EVERYTHING["deltas"], only=some_of_the_field)
+    assert report.broken == ["field/error-words"]
 
 
 def test_the_smallest_split_is_told() -> None:

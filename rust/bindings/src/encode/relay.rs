@@ -101,10 +101,6 @@ impl DeltaSink for Relay<'_> {
         self.add(Delta::Text(text));
     }
 
-    fn wants_everything(&self) -> bool {
-        true
-    }
-
     fn reasoning(&mut self, text: &str) {
         self.add(Delta::Reasoning(text));
     }

@@ -121,6 +121,28 @@ pub fn assistant(events: usize) -> Reply {
     (stream + "event: done\ndata: [DONE]\n\n", texts.concat())
 }
 
+/// A stream of the plugin AI Engine, whose end has the answer once more, as JSON within a string: as
+/// `captures/ai-engine/3.6.2/ev-ok-stream` has them.
+pub fn ai_engine(events: usize) -> Reply {
+    let texts = pieces(events, ASCII, 1);
+    let start = r#"{"type":"live","data":"Generating response...","timestamp":1795985996.516919,"#;
+    let mut stream =
+        format!("data: {start}\"subtype\":\"status\",\"visibility\":\"collapsed\"}}\n\n");
+    for text in &texts {
+        let value = spelled(text, Spelling::Php);
+        let _ = write!(stream, "data: {{\"type\":\"live\",\"data\":\"{value}\"}}\n\n");
+    }
+    let answer = texts.concat();
+    let end = format!(
+        "{{\"success\":true,\"reply\":\"{}\",\"images\":null,\"usage\":{{\"prompt_tokens\":10,\
+         \"completion_tokens\":2000,\"total_tokens\":2010,\"price\":null,\"queries\":1}}}}",
+        spelled(&answer, Spelling::Php)
+    );
+    let end = spelled(&end, Spelling::Php);
+    let _ = write!(stream, "data: {{\"type\":\"end\",\"data\":\"{end}\"}}\n\n");
+    (stream, answer)
+}
+
 /// A reply whose body is the answer, in many scripts.
 pub fn text(size: usize) -> Reply {
     let text = pieces(1, WORDS, size).concat();

@@ -8,9 +8,14 @@ mod chat;
 mod pages;
 mod random;
 
+use std::convert::Infallible;
 use std::ops::ControlFlow;
+use std::pin::{Pin, pin};
+use std::task::{Context, Poll, Waker};
 
 use chat::{Ids, Spelling};
+use futures_core::Stream;
+use tailrace_core::adapters::{Chunks, DeltaStream, EventStream};
 use tailrace_core::{
     ChatWidget, ChunkEncoder, ChunkFields, CompletionEncoder, Delta, DeltaDecoder, DeltaOptions,
     Dialect, Ending, EventDecoder, MAX_EVENT_BYTES, MessageEncoder, MessageFields, PageScanner,
@@ -29,8 +34,12 @@ pub struct Row {
 enum Work {
     /// Server-sent events; their data, joined, is the text.
     Events,
+    /// The same by a stream of events that are kept.
+    EventStream,
     /// Deltas of a dialect.
     Deltas(Dialect),
+    /// Deltas of OpenAI's, of every kind, by a stream of those that are kept.
+    DeltaStream,
     /// Widgets of a page, each as nonce, post id and bot id.
     Page(ScanOptions),
     /// A signature.
@@ -79,6 +88,8 @@ pub const ROWS: &[(&str, Make)] = &[
     ("sse_w1_event", || Row::new(Work::Events, chat::as_events(chat::short(EVENTS, Ids::Same)), Reads::Event)),
     ("sse_w1_1400", || Row::new(Work::Events, chat::as_events(chat::short(EVENTS, Ids::Same)), Reads::Of(1400))),
     ("sse_w1_64k", || Row::new(Work::Events, chat::as_events(chat::short(EVENTS, Ids::Same)), Reads::Of(65536))),
+    ("sse_stream_w1_1400", || Row::new(Work::EventStream, chat::as_events(chat::short(EVENTS, Ids::Same)), Reads::Of(1400))),
+    ("sse_stream_w1_64k", || Row::new(Work::EventStream, chat::as_events(chat::short(EVENTS, Ids::Same)), Reads::Of(65536))),
     ("openai_w1_event", || Row::new(OPENAI, chat::short(EVENTS, Ids::Same), Reads::Event)),
     ("openai_w1_64", || Row::new(OPENAI, chat::short(EVENTS, Ids::Same), Reads::Of(64))),
     ("openai_w1_1400", || Row::new(OPENAI, chat::short(EVENTS, Ids::Same), Reads::Of(1400))),
@@ -91,10 +102,13 @@ pub const ROWS: &[(&str, Make)] = &[
     ("openai_w4p_1400", || Row::new(OPENAI, chat::long(EVENTS / 10, false), Reads::Of(1400))),
     ("openai_large_64", || Row::new(OPENAI, chat::large(MAX_EVENT_BYTES / 4 - SMALL), Reads::Of(64))),
     ("openai_large_64_x4", || Row::new(OPENAI, chat::large(MAX_EVENT_BYTES - 4 * SMALL), Reads::Of(64))),
+    ("openai_stream_w1_1400", || Row::new(Work::DeltaStream, chat::short(EVENTS, Ids::Same), Reads::Of(1400))),
+    ("openai_stream_w2_1400", || Row::new(Work::DeltaStream, chat::unicode(EVENTS), Reads::Of(1400))),
     ("ai_power_w1_1400", || Row::new(AI_POWER, chat::short(EVENTS, Ids::Same), Reads::Of(1400))),
     ("ai_power_assistant_1400", || Row::new(AI_POWER, chat::assistant(EVENTS), Reads::Of(1400))),
     ("ai_power_w5", || Row::new(AI_POWER, chat::body(Spelling::Php), Reads::Of(1400))),
     ("ai_power_w5p", || Row::new(AI_POWER, chat::body(Spelling::Plain), Reads::Of(1400))),
+    ("ai_engine_1400", || Row::new(Work::Deltas(Dialect::AiEngine), chat::ai_engine(EVENTS), Reads::Of(1400))),
     ("encode_chunks", || encode(Wire::Chunks, EVENTS)),
     ("encode_chunks_of_any_kind", || encode(Wire::AnyChunks, EVENTS)),
     ("encode_completions", || encode(Wire::Completions, EVENTS)),
@@ -185,7 +199,9 @@ impl Row {
         let text = match &self.work {
             Work::Encode(wire) => return self.encode(*wire),
             Work::Events => self.events(),
+            Work::EventStream => self.event_stream(),
             Work::Deltas(dialect) => self.deltas(*dialect),
+            Work::DeltaStream => self.delta_stream(),
             Work::Page(options) => self.page(options),
             Work::Sign => tailrace_core::sign_request(
                 TIMESTAMP,
@@ -225,6 +241,21 @@ impl Row {
         let mut decoder = DeltaDecoder::new(dialect, DeltaOptions::default());
         self.reads().for_each(|read| decoder.feed(read, &mut text));
         decoder.close(true, &mut text);
+        text
+    }
+
+    fn event_stream(&self) -> String {
+        let mut text = String::with_capacity(self.expected.len());
+        let events = EventStream::new(Chunks::new(AsStream(self.reads())));
+        each(events, |event| text.push_str(&event.data));
+        text
+    }
+
+    fn delta_stream(&self) -> String {
+        let mut text = String::with_capacity(self.expected.len());
+        let decoder = DeltaDecoder::new(Dialect::OpenAi, DeltaOptions::default());
+        let deltas = DeltaStream::new(Chunks::new(AsStream(self.reads())), decoder);
+        each(deltas, |delta| text.push_str(delta.text().unwrap_or_default()));
         text
     }
 
@@ -276,6 +307,25 @@ impl Row {
             [&*widget.nonce, &*widget.post_id, &*widget.bot_id].join(" ") + "\n"
         };
         page.widgets().iter().map(tokens).collect()
+    }
+}
+
+/// Reads as a client's stream of chunks.
+struct AsStream<I>(I);
+
+impl<'r, I: Iterator<Item = &'r [u8]> + Unpin> Stream for AsStream<I> {
+    type Item = Result<&'r [u8], Infallible>;
+
+    fn poll_next(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        Poll::Ready(self.0.next().map(Ok))
+    }
+}
+
+/// Takes the items of a stream that never waits; an error is none, and shows in the text.
+fn each<T, E>(stream: impl Stream<Item = Result<T, E>>, mut take: impl FnMut(T)) {
+    let (mut stream, mut cx) = (pin!(stream), Context::from_waker(Waker::noop()));
+    while let Poll::Ready(Some(Ok(item))) = stream.as_mut().poll_next(&mut cx) {
+        take(item);
     }
 }
 

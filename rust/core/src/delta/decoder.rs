@@ -491,7 +491,7 @@ impl DeltaDecoder {
         let mut output = Output { reply, sink: &mut *sink, scratch: &mut Vec::new() };
         let read = dialect.read_body(text, &mut output);
         reply.events = u64::from(read.is_ok());
-        if sink.wants_events() && !reply.is_open() {
+        if sink.events().is_some() && !reply.is_open() {
             before.hand_over(text, reply, sink);
         }
         if reply.is_open() {

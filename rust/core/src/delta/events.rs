@@ -71,7 +71,7 @@ impl Events {
         reply: &mut ReplyState,
         sink: &mut S,
     ) -> Result<(), LimitExceeded> {
-        self.reader.read_for(reply.wants_everything(sink), sink.wants_events());
+        self.reader.read_for(reply.wants_everything(sink), sink.events().is_some());
         let mut scratch = Scratch::default();
         loop {
             self.read_repeated(&mut bytes, reply, &mut scratch, sink);
@@ -213,7 +213,7 @@ impl Records {
         reply: &mut ReplyState,
         sink: &mut S,
     ) -> Result<(), LimitExceeded> {
-        self.reader.read_for(reply.wants_everything(sink), sink.wants_events());
+        self.reader.read_for(reply.wants_everything(sink), sink.events().is_some());
         let mut scratch = Scratch::default();
         let Self { splitter, reader } = self;
         while !bytes.is_empty() && reply.is_open() {
@@ -354,7 +354,7 @@ fn read_in_full<'a, S: DeltaSink + ?Sized>(
     event: &Event<'a>,
     output: &mut Output<'_, S>,
 ) -> Option<Text<'a>> {
-    if !output.sink.wants_events() || !output.reply.is_open() {
+    if output.sink.events().is_none() || !output.reply.is_open() {
         return read_open(dialect, event, output);
     }
     let before = CountBefore::of(output.reply);

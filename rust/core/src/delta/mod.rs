@@ -16,6 +16,7 @@ mod held_calls;
 mod logprobs;
 mod members;
 mod output;
+mod owned;
 mod passed_over;
 mod read_event;
 mod records;
@@ -38,6 +39,7 @@ pub use decoder::DeltaDecoder;
 pub use dialects::{Dialect, UnknownDialect};
 pub(crate) use logprobs::LogprobToken;
 pub use logprobs::Logprobs;
+pub use owned::{DeltaKind, OwnedDelta, OwnedSeal, OwnedToolCall};
 pub use read_event::ReadEvent;
 pub(crate) use records::Nesting;
 pub use reply::{End, Ids};
@@ -88,8 +90,11 @@ impl Default for DeltaOptions {
     }
 }
 
-/// Where deltas go: a `String` that they are joined in, a `Vec<String>`, a closure, or a type of
-/// your own, which may want more of a reply than its text.
+/// Where deltas go: a `String` that they are joined in, a `Vec<String>`, a closure, all of which
+/// take text alone; a `Vec` of [`OwnedDelta`]s, which takes everything; or a type of your own.
+///
+/// A type of your own gets everything that it has a method for. One that has use for text alone
+/// says so, which spares the decoder the search for the rest:
 ///
 /// ```
 /// use tailrace_core::{DeltaDecoder, DeltaOptions, DeltaSink, Dialect};
@@ -101,6 +106,10 @@ impl Default for DeltaOptions {
 /// impl DeltaSink for Characters {
 ///     fn text(&mut self, delta: &str) {
 ///         self.0 += delta.chars().count();
+///     }
+///
+///     fn wants_everything(&self) -> bool {
+///         false
 ///     }
 /// }
 ///
@@ -115,10 +124,11 @@ pub trait DeltaSink {
     /// read adds.
     fn text(&mut self, delta: &str);
 
-    /// Whether the sink takes more than text. Deltas that are not wanted are not looked for, and
-    /// the methods below may not be called. The answer must be the same all the time.
+    /// Whether the sink takes more than text, as it does unless it says otherwise. Where it does
+    /// not, other deltas are not looked for, and the methods below may not be called: a sink that
+    /// has one of them leaves this as it is. The answer must be the same all the time.
     fn wants_everything(&self) -> bool {
-        false
+        true
     }
 
     /// Takes text, never an empty one, of the model's reasoning, or of a summary of that.
@@ -150,42 +160,45 @@ pub trait DeltaSink {
         delta.hand_to(self);
     }
 
-    /// Whether the sink takes the events themselves, too: each is then read in full, which costs
-    /// more. The answer must be the same all the time.
-    fn wants_events(&self) -> bool {
-        false
+    /// Where the events themselves go, too; nowhere, unless the sink has such a place. Each event is
+    /// then read in full, which costs more. That there is one, or none, must be so all the time.
+    fn events(&mut self) -> Option<&mut dyn EventSink> {
+        None
     }
+}
 
+/// Where the events of a reply go, beside their deltas: what [`DeltaSink::events`] gives.
+///
+/// ```
+/// use tailrace_core::{DeltaDecoder, DeltaOptions, DeltaSink, Dialect, EventSink, ReadEvent};
+///
+/// /// The JSON of each event.
+/// #[derive(Default)]
+/// struct Kept(Vec<String>);
+///
+/// impl DeltaSink for Kept {
+///     fn text(&mut self, _: &str) {}
+///
+///     fn events(&mut self) -> Option<&mut dyn EventSink> {
+///         Some(self)
+///     }
+/// }
+///
+/// impl EventSink for Kept {
+///     fn event(&mut self, event: ReadEvent<'_>) {
+///         self.0.push(event.json.to_owned());
+///     }
+/// }
+///
+/// let mut kept = Kept::default();
+/// let mut decoder = DeltaDecoder::new(Dialect::OpenAi, DeltaOptions::default());
+/// decoder.feed(b"data: {\"choices\":[]}\n\ndata: [DONE]\n\n", &mut kept);
+/// assert_eq!(kept.0, [r#"{"choices":[]}"#]);
+/// ```
+pub trait EventSink {
     /// Takes an event whose data is a JSON object, after the deltas that it added, if it added any.
     /// A JSON body is one event.
-    ///
-    /// ```
-    /// use tailrace_core::{DeltaDecoder, DeltaOptions, DeltaSink, Dialect, ReadEvent};
-    ///
-    /// /// The JSON of each event.
-    /// #[derive(Default)]
-    /// struct Kept(Vec<String>);
-    ///
-    /// impl DeltaSink for Kept {
-    ///     fn text(&mut self, _: &str) {}
-    ///
-    ///     fn wants_events(&self) -> bool {
-    ///         true
-    ///     }
-    ///
-    ///     fn event(&mut self, event: ReadEvent<'_>) {
-    ///         self.0.push(event.json.to_owned());
-    ///     }
-    /// }
-    ///
-    /// let mut kept = Kept::default();
-    /// let mut decoder = DeltaDecoder::new(Dialect::OpenAi, DeltaOptions::default());
-    /// decoder.feed(b"data: {\"choices\":[]}\n\ndata: [DONE]\n\n", &mut kept);
-    /// assert_eq!(kept.0, [r#"{"choices":[]}"#]);
-    /// ```
-    fn event(&mut self, event: ReadEvent<'_>) {
-        let _ = event;
-    }
+    fn event(&mut self, event: ReadEvent<'_>);
 }
 
 /// A piece of a call of a tool. The first piece of a call has the tool's name; the arguments of all
@@ -200,10 +213,6 @@ pub trait DeltaSink {
 ///
 /// impl DeltaSink for Call {
 ///     fn text(&mut self, _: &str) {}
-///
-///     fn wants_everything(&self) -> bool {
-///         true
-///     }
 ///
 ///     fn tool_call(&mut self, piece: ToolCall<'_>) {
 ///         self.0.push_str(piece.name.unwrap_or_default());
@@ -295,17 +304,29 @@ impl DeltaSink for String {
     fn text(&mut self, delta: &str) {
         self.push_str(delta);
     }
+
+    fn wants_everything(&self) -> bool {
+        false
+    }
 }
 
 impl DeltaSink for Vec<String> {
     fn text(&mut self, delta: &str) {
         self.push(delta.to_owned());
     }
+
+    fn wants_everything(&self) -> bool {
+        false
+    }
 }
 
 impl<F: FnMut(&str)> DeltaSink for F {
     fn text(&mut self, delta: &str) {
         self(delta);
+    }
+
+    fn wants_everything(&self) -> bool {
+        false
     }
 }
 

@@ -42,7 +42,9 @@ impl CountBefore {
             reply.token_ids = reply.token_ids.saturating_add(added);
             let by_ids = token_ids.map(|_| u64::from(reply.token_ids));
             let tokens = counted.filter(|_| counted != self.0).or(by_ids);
-            sink.event(ReadEvent { json, tokens });
+            if let Some(events) = sink.events() {
+                events.event(ReadEvent { json, tokens });
+            }
         }
     }
 }

@@ -84,6 +84,10 @@ impl DeltaSink for Texts {
         assert!(!delta.is_empty());
         self.0.push(delta.to_owned());
     }
+
+    fn wants_everything(&self) -> bool {
+        false
+    }
 }
 
 impl Taken for Texts {
@@ -132,10 +136,6 @@ impl DeltaSink for Everything {
     fn text(&mut self, delta: &str) {
         assert!(!delta.is_empty());
         self.texts.push(delta.to_owned());
-    }
-
-    fn wants_everything(&self) -> bool {
-        true
     }
 
     fn reasoning(&mut self, delta: &str) {

@@ -29,7 +29,7 @@ pub fn run<'a>(
     chunks: impl IntoIterator<Item = &'a [u8]>,
     complete: bool,
 ) -> (Vec<String>, DeltaDecoder) {
-    let mut deltas = Vec::new();
+    let mut deltas: Vec<String> = Vec::new();
     for chunk in chunks {
         decoder.feed(chunk, &mut deltas);
     }
@@ -82,10 +82,6 @@ impl Records {
 impl DeltaSink for Records {
     fn text(&mut self, delta: &str) {
         self.push("text", delta);
-    }
-
-    fn wants_everything(&self) -> bool {
-        true
     }
 
     fn reasoning(&mut self, delta: &str) {

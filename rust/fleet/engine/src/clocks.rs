@@ -8,7 +8,7 @@ use std::time::Duration;
 use tokio::time::{Instant, Sleep, sleep_until};
 
 use crate::fault::Phase;
-use crate::fleet::Job;
+use crate::job::Job;
 use crate::settings::Timeouts;
 
 /// Why a wait ended without what was waited for.

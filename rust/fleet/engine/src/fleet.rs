@@ -2,29 +2,24 @@
 
 use std::io;
 use std::os::unix::net::UnixStream;
-use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
-use std::task::Waker;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use atomic_waker::AtomicWaker;
 use tokio::runtime::Builder;
 use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 
 use crate::clock::Clock;
-use crate::outbox::{Taken, Waiting, lock};
+use crate::job::{Job, Ticket};
+use crate::outbox::{Due, Taken, Waiting, lock};
 use crate::request::Request;
 use crate::settings::Settings;
-use crate::worker::{Command, Worker};
-
-pub use crate::outbox::Due;
+use crate::shared::Shared;
+use crate::worker::{self, Command};
 
 /// Threads that look up names, of each runtime.
 const RESOLVERS: usize = 8;
-
-/// Heads that are no reply's (1xx, RFC 9110, 15.2) in front of one reply at most.
-const MAX_INTERIM_HEADS: u32 = 64;
 
 /// Many streams at once, in threads of their own, which end with it.
 #[derive(Debug)]
@@ -40,15 +35,9 @@ pub struct Fleet {
 
 #[derive(Debug)]
 struct Thread {
-    worker: Arc<Worker>,
+    shared: Arc<Shared>,
     commands: UnboundedSender<Command>,
     handle: Mutex<Option<JoinHandle<()>>>,
-}
-
-impl std::fmt::Debug for Worker {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Worker").finish_non_exhaustive()
-    }
 }
 
 impl Fleet {
@@ -71,8 +60,8 @@ impl Fleet {
             is_closed: AtomicBool::new(false),
         };
         for number in 0..threads {
-            let worker = Worker::new(Arc::clone(&settings), clock, Arc::clone(&waiting));
-            fleet.threads.push(Thread::start(number, Arc::new(worker))?);
+            let shared = Shared::new(Arc::clone(&settings), clock, Arc::clone(&waiting));
+            fleet.threads.push(Thread::start(number, Arc::new(shared))?);
         }
         Ok(fleet)
     }
@@ -97,7 +86,7 @@ impl Fleet {
         let mut tickets = Vec::with_capacity(requests.len());
         for request in requests {
             let job = Arc::new(Job::default());
-            tickets.push(Ticket { process: self.process, tag: request.tag, job: Arc::clone(&job) });
+            tickets.push(Ticket::new(self.process, request.tag, Arc::clone(&job)));
             self.waiting.begin();
             let turn = self.next.fetch_add(1, Ordering::Relaxed) % shares.len();
             shares[turn].push((job, request));
@@ -112,7 +101,7 @@ impl Fleet {
 
     /// Takes all that was read and has not been taken: of each thread that has anything.
     pub fn take(&self) -> Vec<Taken> {
-        let taken = self.threads.iter().map(|thread| thread.worker.outbox.take());
+        let taken = self.threads.iter().map(|thread| thread.shared.outbox.take());
         let taken: Vec<Taken> =
             taken.filter(|taken| !taken.rows.is_empty() || !taken.ended.is_empty()).collect();
         for each in &taken {
@@ -120,7 +109,7 @@ impl Fleet {
         }
         // Whether anybody waits is not asked: it may have become full just before all was taken.
         for thread in &self.threads {
-            thread.worker.outbox.room.notify_waiters();
+            thread.shared.outbox.room.notify_waiters();
         }
         taken
     }
@@ -180,7 +169,7 @@ impl Drop for Fleet {
 }
 
 impl Thread {
-    fn start(number: usize, worker: Arc<Worker>) -> io::Result<Self> {
+    fn start(number: usize, shared: Arc<Shared>) -> io::Result<Self> {
         let runtime = Builder::new_current_thread()
             .enable_io()
             .enable_time()
@@ -188,89 +177,10 @@ impl Thread {
             .thread_name("fleet-names")
             .build()?;
         let (commands, receiver) = unbounded_channel();
-        let runs = Arc::clone(&worker);
+        let own = Arc::clone(&shared);
         let handle = std::thread::Builder::new()
             .name(format!("fleet-{number}"))
-            .spawn(move || runs.run(runtime, receiver))?;
-        Ok(Self { worker, commands, handle: Mutex::new(Some(handle)) })
-    }
-}
-
-/// A request that was submitted.
-#[derive(Debug, Clone)]
-pub struct Ticket {
-    process: u32,
-    tag: i64,
-    job: Arc<Job>,
-}
-
-impl Ticket {
-    /// The caller's number of the request.
-    pub fn tag(&self) -> i64 {
-        self.tag
-    }
-
-    /// Whether this process has the thread that sends it.
-    pub fn is_ours(&self) -> bool {
-        self.process == std::process::id()
-    }
-
-    /// Cancels the stream, unless it has ended.
-    pub fn cancel(&self) {
-        self.job.cancel();
-    }
-}
-
-/// What a stream's task, its connection and its caller tell each other.
-#[derive(Debug, Default)]
-pub(crate) struct Job {
-    stopped: AtomicU8,
-    /// Pieces of the body that a connection was given.
-    sent: AtomicU32,
-    interim_heads: AtomicU32,
-    task: AtomicWaker,
-}
-
-const CANCELLED: u8 = 1;
-const TOO_MANY_HEADS: u8 = 2;
-
-impl Job {
-    /// Wakes this task when something is told.
-    pub(crate) fn listen(&self, waker: &Waker) {
-        self.task.register(waker);
-    }
-
-    pub(crate) fn cancel(&self) {
-        self.stop(CANCELLED);
-    }
-
-    pub(crate) fn is_cancelled(&self) -> bool {
-        self.stopped.load(Ordering::Acquire) == CANCELLED
-    }
-
-    /// Whether the task is to stop, for whichever reason.
-    pub(crate) fn is_stopped(&self) -> bool {
-        self.stopped.load(Ordering::Acquire) != 0
-    }
-
-    pub(crate) fn note_interim_head(&self) {
-        if self.interim_heads.fetch_add(1, Ordering::Relaxed) >= MAX_INTERIM_HEADS {
-            self.stop(TOO_MANY_HEADS);
-        }
-    }
-
-    pub(crate) fn note_sending(&self) {
-        self.sent.fetch_add(1, Ordering::AcqRel);
-        self.task.wake();
-    }
-
-    pub(crate) fn sent(&self) -> u32 {
-        self.sent.load(Ordering::Acquire)
-    }
-
-    fn stop(&self, why: u8) {
-        // The first reason stays.
-        let _ = self.stopped.compare_exchange(0, why, Ordering::AcqRel, Ordering::Acquire);
-        self.task.wake();
+            .spawn(move || worker::run(own, runtime, receiver))?;
+        Ok(Self { shared, commands, handle: Mutex::new(Some(handle)) })
     }
 }

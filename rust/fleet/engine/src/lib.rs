@@ -5,8 +5,8 @@
 //! [`Fleet::take`] swaps for empty ones. Nothing here knows Python.
 //!
 //! The way of a byte: `stamped` reads it from a socket and takes the time, `connecting` has put TLS
-//! and proxies above that, hyper takes HTTP off, `stream` leads it through `inflate` into the core's
-//! decoder, whose deltas `rows` writes down; `outbox` hands them over.
+//! and proxies above that, hyper takes HTTP off, `stream` leads it through `inflate` into the
+//! core's decoder, whose deltas `rows` writes down; `outbox` hands them over.
 
 mod clock;
 mod clocks;
@@ -15,12 +15,14 @@ mod ended;
 mod fault;
 mod fleet;
 mod inflate;
+mod job;
 mod outbox;
 mod record;
 mod request;
 mod rows;
 mod sending;
 mod settings;
+mod shared;
 mod stamped;
 mod stream;
 mod tls;
@@ -30,8 +32,9 @@ mod worker;
 pub use clock::Clock;
 pub use ended::{Ended, Ending};
 pub use fault::{Fault, Phase};
-pub use fleet::{Due, Fleet, Ticket};
-pub use outbox::Taken;
+pub use fleet::Fleet;
+pub use job::Ticket;
+pub use outbox::{Due, Taken};
 pub use request::{BadRequest, Request};
 pub use rows::{Keep, Kind, Rows};
 pub use settings::{Proxy, Settings, Stamps, Timeouts};

@@ -7,19 +7,19 @@ use tailrace_core::{DeltaDecoder, End};
 use crate::ended::{Ended, Ending};
 use crate::fault::Fault;
 use crate::request::Request;
-use crate::worker::Worker;
+use crate::shared::Shared;
 
 /// A stream's record. One that is dropped without an end was dropped by a panic, or with its
 /// thread's runtime.
 pub(crate) struct Record {
-    worker: Arc<Worker>,
+    shared: Arc<Shared>,
     ended: Option<Box<Ended>>,
 }
 
 impl Record {
-    pub(crate) fn new(worker: Arc<Worker>, request: &Request) -> Self {
+    pub(crate) fn new(shared: Arc<Shared>, request: &Request) -> Self {
         let ended = Ended::new(request.tag, request.uri.clone());
-        Self { worker, ended: Some(Box::new(ended)) }
+        Self { shared, ended: Some(Box::new(ended)) }
     }
 
     /// Changes the record.
@@ -61,9 +61,9 @@ impl Record {
 
     fn deliver(&mut self) {
         if let Some(mut ended) = self.ended.take() {
-            ended.ended = self.worker.clock.now();
-            self.worker.outbox.lock().ended.push(*ended);
-            self.worker.waiting.end();
+            ended.ended = self.shared.clock.now();
+            self.shared.outbox.lock().ended.push(*ended);
+            self.shared.waiting.end();
         }
     }
 }

@@ -1,6 +1,6 @@
 //! What replies add, written down in columns: one row a delta.
 
-use tailrace_core::{DeltaSink, ReadEvent, Seal, ToolCall};
+use tailrace_core::{Delta, DeltaSink, EventSink, Logprobs, ReadEvent, Seal, ToolCall};
 
 /// What is kept of the replies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -152,10 +152,6 @@ impl DeltaSink for RowSink<'_> {
         }
     }
 
-    fn wants_everything(&self) -> bool {
-        true
-    }
-
     fn reasoning(&mut self, delta: &str) {
         self.push(Kind::Reasoning, delta);
     }
@@ -172,10 +168,25 @@ impl DeltaSink for RowSink<'_> {
         self.push(if matches!(seal, Seal::Text(_)) { Kind::Text } else { Kind::Reasoning }, "");
     }
 
-    fn wants_events(&self) -> bool {
-        self.source.wants_tokens
+    /// An event may tell log probabilities and add nothing.
+    fn with_logprobs(&mut self, delta: Delta<'_>, _: &Logprobs) {
+        match delta {
+            Delta::Text("") => self.push(Kind::Text, ""),
+            Delta::Text(delta) => self.text(delta),
+            Delta::Reasoning(delta) => self.reasoning(delta),
+            Delta::Refusal(delta) => self.refusal(delta),
+            Delta::ToolCall(piece) => self.tool_call(piece),
+            Delta::Seal(seal) => self.seal(seal),
+            _ => {}
+        }
     }
 
+    fn events(&mut self) -> Option<&mut dyn EventSink> {
+        if self.source.wants_tokens { Some(self) } else { None }
+    }
+}
+
+impl EventSink for RowSink<'_> {
     fn event(&mut self, event: ReadEvent<'_>) {
         if let Some(tokens) = event.tokens {
             self.rows.tokens[self.event..].fill(i32::try_from(tokens).unwrap_or(i32::MAX));

@@ -8,7 +8,7 @@ use std::task::{Context, Poll};
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 
-use crate::fleet::Job;
+use crate::job::Job;
 
 /// Bytes handed to a connection at a time: while the peer takes them slowly, each such piece is
 /// progress.

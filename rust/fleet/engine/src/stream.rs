@@ -18,14 +18,14 @@ use tokio::time::{sleep_until, timeout};
 use crate::clocks::{Clocks, Stop};
 use crate::ended::Ending;
 use crate::fault::Fault;
-use crate::fleet::Job;
 use crate::inflate::{Inflater, coding_of};
+use crate::job::Job;
 use crate::record::Record;
 use crate::request::Request;
 use crate::rows::{Keep, RowSink, Source};
 use crate::sending::Sending;
+use crate::shared::Shared;
 use crate::stamped::Stamp;
-use crate::worker::Worker;
 
 /// Bytes unpacked between two turns of the thread's other streams.
 const UNPACKED_A_TURN: usize = 256 * 1024;
@@ -35,10 +35,10 @@ const MAX_BYTES_BEHIND: usize = 16 * 1024;
 const MAX_TIME_BEHIND: Duration = Duration::from_millis(500);
 
 /// Sends a request, reads its reply and hands over the record of that.
-pub(crate) async fn run(worker: Arc<Worker>, job: Arc<Job>, request: Request) {
-    let record = Record::new(Arc::clone(&worker), &request);
-    let clocks = Clocks::new(worker.settings.timeouts);
-    Stream { worker, job, record, clocks }.run(request).await;
+pub(crate) async fn run(shared: Arc<Shared>, job: Arc<Job>, request: Request) {
+    let record = Record::new(Arc::clone(&shared), &request);
+    let clocks = Clocks::new(shared.settings.timeouts);
+    Stream { shared, job, record, clocks }.run(request).await;
 }
 
 /// Why a stream is over before its reply's end.
@@ -64,7 +64,7 @@ impl From<Fault> for Over {
 }
 
 struct Stream {
-    worker: Arc<Worker>,
+    shared: Arc<Shared>,
     job: Arc<Job>,
     record: Record,
     clocks: Clocks,
@@ -72,7 +72,7 @@ struct Stream {
 
 impl Stream {
     async fn run(mut self, request: Request) {
-        let mut reply = Box::new(Reply::new(&request, self.worker.settings.keep));
+        let mut reply = Box::new(Reply::new(&request, self.shared.settings.keep));
         match self.open(request, &mut reply).await {
             Ok(body) => self.read(body, reply).await,
             Err(Over::Cancelled) => self.record.cancelled(),
@@ -82,13 +82,13 @@ impl Stream {
 
     /// Sends the request when it is due, and waits for the reply's head.
     async fn open(&mut self, request: Request, reply: &mut Reply) -> Result<Incoming, Over> {
-        if let Some(due) = request.at.and_then(|at| self.worker.clock.instant_at(at)) {
+        if let Some(due) = request.at.and_then(|at| self.shared.clock.instant_at(at)) {
             self.clocks.until(&self.job, sleep_until(due.into())).await?;
         }
         self.clocks.begin();
-        let now = self.worker.clock.now();
+        let now = self.shared.clock.now();
         self.record.note(|ended| ended.sent = Some(now));
-        let sent = self.worker.client.request(self.http_request(request));
+        let sent = self.shared.client.request(self.http_request(request));
         let response = self.clocks.until(&self.job, sent).await?;
         let response = response.map_err(|error| Fault::of_request(&error))?;
         self.clocks.opened();
@@ -102,7 +102,7 @@ impl Stream {
         *sent.method_mut() = http::Method::POST;
         *sent.uri_mut() = uri;
         *sent.headers_mut() = headers;
-        let proxy = self.worker.settings.proxy.as_ref().filter(|_| is_forwarded);
+        let proxy = self.shared.settings.proxy.as_ref().filter(|_| is_forwarded);
         if let Some(authorization) = proxy.and_then(|proxy| proxy.authorization.clone()) {
             sent.headers_mut().insert(PROXY_AUTHORIZATION, authorization);
         }
@@ -120,7 +120,7 @@ impl Stream {
         let (mut head, body) = response.into_parts();
         reply.stamp = head.extensions.remove::<Stamp>().unwrap_or_default();
         let (status, read) = (head.status.as_u16(), reply.stamp.read());
-        let may_answer = may_answer(status, &head.headers, self.worker.settings.proxy.is_some());
+        let may_answer = may_answer(status, &head.headers, self.shared.settings.proxy.is_some());
         let coding = head.headers.get(CONTENT_ENCODING).map(|value| text_of(value.as_bytes()));
         let content_type = head.headers.get(CONTENT_TYPE).map(|value| text_of(value.as_bytes()));
         self.record.note(|ended| {
@@ -198,7 +198,7 @@ impl Stream {
 
     /// Reads decoded bytes, as far as the limit allows.
     fn feed(&mut self, bytes: &[u8], reply: &mut Reply) -> Result<(), Over> {
-        let room = self.worker.settings.max_reply_bytes.map_or(u64::MAX, |most| most - reply.bytes);
+        let room = self.shared.settings.max_reply_bytes.map_or(u64::MAX, |most| most - reply.bytes);
         let taken = bytes.get(..usize::try_from(room).unwrap_or(usize::MAX)).unwrap_or(bytes);
         reply.bytes += taken.len() as u64;
         reply.source.at = reply.stamp.read();
@@ -217,7 +217,7 @@ impl Stream {
     /// Has the decoder write rows.
     fn write(&self, reply: &mut Reply, write: impl FnOnce(&mut RowSink<'_>, &mut DeltaDecoder)) {
         let Reply { decoder: Some(decoder), source, text, .. } = reply else { return };
-        let mut waiting = self.worker.outbox.lock();
+        let mut waiting = self.shared.outbox.lock();
         let rows = &mut waiting.rows;
         let (before, text_before) = (rows.len(), rows.text.len());
         let mut sink = RowSink::new(rows, *source, text.as_mut());
@@ -225,7 +225,7 @@ impl Stream {
         let has_text = sink.has_text;
         let (added, text) = (rows.len() - before, rows.text.len() - text_before);
         // Counted while nobody can take them.
-        self.worker.waiting.add_rows(added, text, source.at);
+        self.shared.waiting.add_rows(added, text, source.at);
         drop(waiting);
         reply.deltas += added as u64;
         if has_text && reply.first_text.is_none() {
@@ -235,11 +235,11 @@ impl Stream {
 
     /// Waits while nothing more is to be read; that is not the peer's time.
     async fn wait_for_room(&mut self) -> Result<(), Over> {
-        while self.worker.waiting.is_full() {
-            let worker = Arc::clone(&self.worker);
-            let mut room = pin!(worker.outbox.room.notified());
+        while self.shared.waiting.is_full() {
+            let shared = Arc::clone(&self.shared);
+            let mut room = pin!(shared.outbox.room.notified());
             room.as_mut().enable();
-            if !worker.waiting.is_full() {
+            if !shared.waiting.is_full() {
                 break;
             }
             let left = self.clocks.pause();

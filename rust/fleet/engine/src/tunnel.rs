@@ -7,13 +7,13 @@ use http_body_util::Empty;
 use hyper::client::conn::http1;
 use hyper::upgrade::Upgraded;
 use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncRead, AsyncWrite};
 
-use crate::connecting::Connection;
 use crate::fault::{ConnectFault, Fault};
 
 /// Asks the proxy that `connection` leads to for a tunnel to the host of `target`.
 pub(crate) async fn open(
-    connection: Connection,
+    connection: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
     target: &Uri,
     authorization: Option<HeaderValue>,
 ) -> Result<Upgraded, ConnectFault> {

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tailrace import ThinkingBlock, ToolCall, Usage
 from tailrace._headers import seconds_to_wait
+from tailrace._native import ThinkingBlock, ToolCall, Usage  # noqa: TID251 - it makes records of them
 from tailrace._streams.reading import failure_of_cut
 from tailrace.errors import ResponseStatusError, reply_error
 from tailrace_fleet._faults import failure_of

@@ -1,0 +1,86 @@
+//! Unread bytes in, deltas out one by one, and at their end the reply's error.
+
+use crate::delta::{DeltaDecoder, End, OwnedDelta};
+use crate::prelude::*;
+
+use super::DeltaError;
+
+/// Bytes that a decoder is fed at most before its deltas are handed out: 16 KiB.
+const FED_BYTES: usize = 16 * 1024;
+
+/// A delta decoder that is asked for one delta at a time.
+#[derive(Debug, Clone)]
+pub(super) struct Deltas<E> {
+    pub(super) decoder: DeltaDecoder,
+    /// What was decoded and not handed out yet, the next one last.
+    ready: Vec<OwnedDelta>,
+    state: State<E>,
+}
+
+#[derive(Debug, Clone)]
+enum State<E> {
+    Reading,
+    /// The reply has ended; this is told behind its deltas.
+    Ending(Option<DeltaError<E>>),
+    Over,
+}
+
+/// What comes next.
+pub(super) enum Next<E> {
+    Item(Result<OwnedDelta, DeltaError<E>>),
+    /// Nothing, before more bytes are read.
+    Bytes,
+    /// Nothing any more.
+    End,
+}
+
+impl<E> Deltas<E> {
+    pub(super) fn new(decoder: DeltaDecoder) -> Self {
+        Self { decoder, ready: Vec::new(), state: State::Reading }
+    }
+
+    pub(super) fn next(&mut self) -> Next<E> {
+        if let Some(delta) = self.ready.pop() {
+            return Next::Item(Ok(delta));
+        }
+        if let State::Reading = self.state {
+            return Next::Bytes;
+        }
+        match std::mem::replace(&mut self.state, State::Over) {
+            State::Ending(Some(error)) => Next::Item(Err(error)),
+            _ => Next::End,
+        }
+    }
+
+    /// Whether nothing comes any more.
+    #[cfg(feature = "stream")]
+    pub(super) fn is_over(&self) -> bool {
+        matches!(self.state, State::Ending(None) | State::Over) && self.ready.is_empty()
+    }
+
+    /// Reads a beginning of `unread`, whose deltas come next. Returns how many bytes were read.
+    pub(super) fn feed(&mut self, unread: &[u8]) -> usize {
+        let bytes = unread.get(..FED_BYTES).unwrap_or(unread);
+        self.decoder.feed(bytes, &mut self.ready);
+        self.ready.reverse();
+        if self.decoder.end() != End::Open {
+            self.end();
+        }
+        bytes.len()
+    }
+
+    /// Ends the reply as the bytes have ended, or broke off with an error.
+    pub(super) fn close(&mut self, error: Option<E>) {
+        self.decoder.close(error.is_none(), &mut self.ready);
+        self.ready.reverse();
+        self.end();
+        if let Some(error) = error {
+            self.state = State::Ending(Some(DeltaError::Read(error)));
+        }
+    }
+
+    fn end(&mut self) {
+        let error = self.decoder.error().cloned();
+        self.state = State::Ending(error.map(Box::new).map(DeltaError::Reply));
+    }
+}
