@@ -309,6 +309,8 @@ class _Chat:
         def find(words: str) -> tuple[Site, str]:
             named, _, software = words.partition(" ")
             found = site(named, software.strip() or None, trust=self.trust)  # type: ignore[arg-type]
+            if (found.url, found.software) == (chosen.url, chosen.software):
+                return chosen, name  # the one that the options were given for
             found = with_options(
                 found,
                 bot=None,
