@@ -217,8 +217,9 @@ def _protocol() -> Any:
 
         def on_body(self, data: bytes) -> None:
             self._came += sum(map(len, self._decoder.feed(data)))
-            if self._came == self._wanted and self._has_come is not None:
-                self._has_come.set_result(None)
+            has_come = self._has_come
+            if self._came == self._wanted and has_come is not None and not has_come.done():
+                has_come.set_result(None)
 
         def on_message_complete(self) -> None:
             self.over.set_result(None)

@@ -29,8 +29,8 @@ LINUX = {
 }
 """The systems that a target's wheels are for. Others need no more than their name."""
 
-PROJECTS = ["rust/bindings/Cargo.toml", "rust/fleet/bindings/Cargo.toml"]
-"""Manifests of the extensions, each of a wheel of its own; what runs on Windows is the first."""
+PROJECTS = [ROOT, ROOT / "rust" / "fleet"]
+"""Folders whose pyproject.toml makes a wheel; what runs on Windows is the first."""
 
 
 def main() -> None:
@@ -50,13 +50,13 @@ def main() -> None:
                 sys.exit(code)
 
 
-def built(project: str, target: str, python: str, out: Path) -> int:
+def built(project: Path, target: str, python: str, out: Path) -> int:
     """Build one wheel; return the exit code."""
     command: list[str | Path] = ["maturin", "build", "--release", "--locked"]
-    command += ["--manifest-path", project, "--target", target, "--interpreter", python]
+    command += ["--target", target, "--interpreter", python]
     if target in LINUX:
         command += ["--zig", "--compatibility", LINUX[target]]
-    return subprocess.run([*command, "--out", out], cwd=ROOT, check=False).returncode
+    return subprocess.run([*command, "--out", out], cwd=project, check=False).returncode
 
 
 if __name__ == "__main__":

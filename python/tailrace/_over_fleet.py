@@ -10,7 +10,6 @@ import asyncio
 from itertools import count
 from typing import TYPE_CHECKING, Any, Literal
 
-from tailrace import fleet as wheel
 from tailrace.errors import InvalidRequestError
 from tailrace.sites._software import SOFTWARE
 
@@ -42,7 +41,9 @@ def check_engine(engine: str, site: Site) -> None:
     problem = _lacking(site)
     if problem:
         raise InvalidRequestError(f"the engine fleet cannot ask {site.name}: {problem}")
-    _ = wheel.Fleet
+    from tailrace.fleet import Fleet  # noqa: PLC0415 - which says so where its wheel is missing
+
+    del Fleet
 
 
 def _lacking(site: Site) -> str:
@@ -82,6 +83,8 @@ class FleetPosts:
 
         Raises InvalidProxyError for a kind of proxy that a fleet does not speak with.
         """
+        from tailrace.fleet import Fleet  # noqa: PLC0415 - of its own wheel
+
         timeouts = request.timeouts
         options: dict[str, Any] = {
             "keep": keep,
@@ -93,7 +96,7 @@ class FleetPosts:
             "max_reply_bytes": request.limits.max_reply_bytes,
             "proxy": request.proxy,
         }
-        posts = cls(await stack.enter_async_context(wheel.Fleet(**options)))
+        posts = cls(await stack.enter_async_context(Fleet(**options)))
         delivering = asyncio.create_task(posts._deliver())
         stack.push_async_callback(posts._stop, delivering)
         return posts

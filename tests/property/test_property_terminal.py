@@ -96,6 +96,17 @@ def test_what_is_deep_or_wide_is_seen_whole(text: str, size: tuple[int, int]) ->
     assert words(seen(pieces, *size)) == LETTERS.sub("", text)
 
 
+def test_a_long_line_of_code_has_one_colour_and_is_whole() -> None:
+    line = ";".join(["const a = 'b'"] * 300)
+    console = Console(force_terminal=True, color_system="256", width=80)
+    for code, colours in ((line[:400], True), (line, False)):
+        flow = MarkdownFlow(Painter(console, 79), 22)
+        flow.feed(f"```js\n{code}\n```\n")
+        _, shown, _ = flow.take(whole=True)[0]
+        assert re.sub(r"\x1b\[[0-9;]*m", "", shown) == code
+        assert (len(set(re.findall(r"\x1b\[[0-9;]*m", shown))) > 2) == colours
+
+
 def test_a_list_counts_on_where_its_first_items_are_forgotten() -> None:
     lines = seen(["1. item\n"] * 30 + ["2. last\n   - sub\n\n   more\n", "1. x"], 40, 8)
     shown = [line.rstrip() for line in lines if line.strip()]

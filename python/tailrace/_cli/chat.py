@@ -309,6 +309,8 @@ class _Chat:
         def find(words: str) -> tuple[Site, str]:
             named, _, software = words.partition(" ")
             found = site(named, software.strip() or None, trust=self.trust)  # type: ignore[arg-type]
+            if (found.url, found.software) == (chosen.url, chosen.software):
+                return chosen, name  # the one that the options were given for
             found = with_options(
                 found,
                 bot=None,
@@ -368,11 +370,12 @@ def _nobody(described: Described, wrong: ProfileError | None) -> click.UsageErro
     names = [profile.name for profile in described.profiles.values()]
     sites = f" ({', '.join(names)})" if names else ""
     providers = ", ".join(each.__name__ for each in site_providers())
+    unread = "" if wrong is None else f"{wrong}; while it is not read, "
     return click.UsageError(
-        f"say who answers, with --provider: a site of tailrace.toml{sites}, the URL of a page that "
-        f"shows a chat, or a provider ({providers}), whose public site then gets the prompt; "
-        "--replica asks a replica on this machine; the table [chat] of tailrace.toml can name one "
-        f"for good{'' if wrong is None else f'; it is not read now: {wrong}'}"
+        f"{unread}say who answers, with --provider: a site of tailrace.toml{sites}, the URL of a "
+        f"page that shows a chat, or a provider ({providers}), whose public site then gets the "
+        "prompt; --replica asks a replica on this machine; the table [chat] of tailrace.toml can "
+        "name one for good"
     )
 
 

@@ -108,6 +108,7 @@ class Run:
         self._askers: dict[str, Asker] = {}
         self._later: list[_Job] = []
         self._held: list[tuple[_Job, FailedRow]] = []  # that an outage failed
+        self._was_down = False  # since the first of these was held
         self._doubted: list[tuple[_Job, FailedRow]] = []  # before the site's first answer
         self._orders = count()
         self._is_exhausted = False
@@ -361,6 +362,7 @@ class Run:
             self._give_up(job, failed)
         else:
             self._held.append((job, failed))
+            self._was_down |= self._gate.is_open
         if self._held and self._gate.site_answers:
             self._return_held()
 
@@ -383,8 +385,10 @@ class Run:
     def _return_held(self) -> None:
         """Have the rows asked again that failed while the site was down, now that it answers."""
         held, self._held = self._held, []
+        was_down, self._was_down = self._was_down, False
         for job, failed in held:
-            if job.returns >= _MOST_RETURNS or _is_too_slow(failed.error):
+            is_own = _is_too_slow(failed.error) and not was_down
+            if is_own or job.returns >= _MOST_RETURNS:
                 self._give_up(job, failed)
                 continue
             job.returns += 1
@@ -465,5 +469,5 @@ class Run:
 
 
 def _is_too_slow(error: TailraceError) -> bool:
-    """Tell whether a row took longer than a request may: as the site answers others, it is slow."""
+    """Tell whether a row took longer than a request may: of a site that answers, it is slow."""
     return isinstance(error, errors.TimeoutError) and error.phase == "total"

@@ -317,10 +317,18 @@ def _row_of(error: TailraceError) -> _Row:
         return _Row(error.status, INVALID_REQUEST, error.code)
     if tells_no_model(error.code):  # within a stream
         return _Row(404, INVALID_REQUEST, _NO_MODEL, "model")
+    if error.code in _MESSAGE_REFUSED:  # at a status of 200
+        return _Row(400, INVALID_REQUEST, error.code)
     return _Row(_BY_STATUS.get(error.status or 0, 502), UPSTREAM, error.code or error.kind)
 
 
 _NO_MODEL = "model_not_found"
+_MESSAGE_REFUSED = frozenset(
+    # AI Power's and AI Engine's moderation and banned words; OpenAI's.
+    {"messageFlagged", "modflag", "message_moderated", "content_policy_violation"}
+)
+"""Codes by which a site refuses a message for what it says."""
+
 _THE_CLIENTS_OWN = frozenset({400, 413, 422})  # statuses about the client's input
 _BY_STATUS = {408: 504, 503: 503, 504: 504, 529: 503}
 _BY_CLASS: tuple[tuple[type[TailraceError], _Row], ...] = (

@@ -132,7 +132,11 @@ def closest_name(name: str, known: frozenset[str]) -> str | None:
     """Return the known name that `name` stands for or looks most like; None without one."""
     if _ELSEWHERE.get(name) in known:
         return _ELSEWHERE[name]
-    return next(iter(get_close_matches(name.lower(), sorted(known), n=1, cutoff=0.7)), None)
+    written = name.lower()
+    close = get_close_matches(written, sorted(known), n=1, cutoff=0.7)
+    # In a name as short as "url" two letters that changed places are a third of it.
+    swapped = [each for each in sorted(known) if sorted(each) == sorted(written)]
+    return next(iter([*close, *swapped]), None)
 
 
 _ELSEWHERE = {

@@ -441,7 +441,7 @@ async def test_the_last_rows_are_waited_with_where_the_site_is_down(tmp_path: Pa
     """No other row is left to probe it with: they are probes themselves."""
 
     async def answer(path: str, body: dict[str, Any]) -> web.Response:
-        return error(500) if len(server.bodies) <= 6 else await repeat(path, body)
+        return error(500) if len(server.bodies) <= 4 else await repeat(path, body)
 
     rows, out = some_rows(tmp_path, 4), tmp_path / "out"
     async with served(answer) as server:
@@ -454,7 +454,7 @@ async def test_a_site_that_hangs_costs_no_row(tmp_path: Path) -> None:
     """It takes requests and answers none: `row_timeout` is the clock that runs out."""
 
     async def answer(path: str, body: dict[str, Any]) -> web.Response:
-        if 3 <= len(server.bodies) <= 8:
+        if len(server.bodies) > 2:
             await asyncio.Event().wait()
         return await repeat(path, body)
 
@@ -464,8 +464,22 @@ async def test_a_site_that_hangs_costs_no_row(tmp_path: Path) -> None:
         report = await batch.run(rows, out, server.site(), plan)
         assert (report.done, report.failed, report.left) == (2, 0, 10)
         assert report.stopped.startswith("the site does not answer: total timeout")
+        server.answer = repeat
         report = await batch.run(rows, out, server.site())
     assert (report.done, report.failed, report.left) == (10, 0, 0)
+
+
+async def test_a_site_that_hung_for_a_while_costs_no_row(tmp_path: Path) -> None:
+    async def answer(path: str, body: dict[str, Any]) -> web.Response:
+        if 3 <= len(server.bodies) <= 6:
+            await asyncio.Event().wait()
+        return await repeat(path, body)
+
+    rows, out = some_rows(tmp_path, 12), tmp_path / "out"
+    async with served(answer) as server:
+        plan = Plan(concurrency=2, row_timeout=0.2, stop_after=4)
+        report = await batch.run(rows, out, server.site(), plan)
+    assert (report.done, report.failed, report.left) == (12, 0, 0)
 
 
 # -- rows that all fail alike ----------------------------------------------------------------------

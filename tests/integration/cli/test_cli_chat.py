@@ -303,7 +303,8 @@ async def test_without_a_site_those_of_the_file_are_named_and_nothing_is_read(
     file.write_text("[")
     end = await run("chat", "hi", TAILRACE_CONFIG=str(file))
     assert "a site of tailrace.toml, the URL of a page" in end.stderr
-    assert f"it is not read now: {file}: it is not TOML" in " ".join(end.stderr.split())
+    assert f"Error: {file}: it is not TOML" in " ".join(end.stderr.split())  # that comes first
+    assert "while it is not read, say who answers" in " ".join(end.stderr.split())
 
 
 DEFAULT = """

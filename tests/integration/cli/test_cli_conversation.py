@@ -270,6 +270,24 @@ async def test_an_answer_that_was_cut_is_told_and_one_that_was_not_is_not(tmp_pa
             assert (end.code, end.stdout, end.stderr) == (0, "ok\n", told)
 
 
+async def test_options_are_for_the_site_they_were_given_for(tmp_path: Path) -> None:
+    async with (
+        written_site() as site,
+        written_site() as other,
+        talk(site, tmp_path, "-H", "X-Key: pepper") as terminal,
+    ):
+        prompts = 1
+        for each in (site, other, site):
+            for command in (f"/site {each.url} openai", "/model m"):
+                terminal.type(f"{command}{ENTER}")
+                await terminal.prompted(prompts := prompts + 1)
+            each.write("ok", None)
+            terminal.type(f"hello{ENTER}")
+            await terminal.prompted(prompts := prompts + 1)
+    assert [each.get("X-Key") for each in site.headers] == ["pepper", "pepper"]
+    assert [each.get("X-Key") for each in other.headers] == [None]
+
+
 async def test_no_secret_of_a_command_is_kept(tmp_path: Path) -> None:
     async with written_site() as site, talk(site, tmp_path) as terminal:
         for number, keys in enumerate(("What?", "/ new", "/site http://u:hunter2@127.0.0.1:9/"), 2):

@@ -67,6 +67,29 @@ async def test_a_rate_as_json_compared_with_another_run(url: str, tmp_path: Path
     assert len(as_json["changes"]) == 12
 
 
+async def test_an_engine_that_is_not_installed_is_named(url: str) -> None:
+    asked_for = [*asked(url, "--requests", "1", "--engine", "fleet")]
+    begin = (
+        "import sys; sys.modules['tailrace_fleet'] = None; "
+        f"from tailrace._cli import main; main({asked_for!r})"
+    )
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", begin, stdin=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
+    )
+    _, stderr = await process.communicate()
+    assert process.returncode == 2
+    assert stderr.decode() == (
+        'tailrace: the fleet is not installed: pip install "tailrace[fleet]"\n'
+    )
+
+
+async def test_an_engine_refuses_a_site_with_a_page_by_name(url: str) -> None:
+    ended = await run("load", url, "--engine", "fleet", "--requests", "1")
+    assert ended.code == 2
+    assert "the engine fleet cannot ask" in ended.stderr
+    assert "have a page" in ended.stderr
+
+
 async def test_prompts_of_a_file_are_asked_in_turn(url: str, tmp_path: Path) -> None:
     prompts = tmp_path / "prompts.txt"
     prompts.write_text("[[cut]]\nSay hello\n", "utf-8")

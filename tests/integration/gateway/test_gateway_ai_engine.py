@@ -172,7 +172,7 @@ REFUSALS = {
     "[[quota]]": (429, "insufficient_quota"),
     "[[banned]]": (502, "query_banned"),
     "[[rejected]]": (502, "query_rejected"),
-    "[[moderated]]": (502, "message_moderated"),
+    "[[moderated]]": (400, "message_moderated"),
     "[[no-key]]": (502, "not_set_up"),
     "[[upstream-429]]": (502, "rate_limit_exceeded"),
     "[[fatal-early]]": (502, "internal_server_error"),

@@ -25,12 +25,16 @@ from calls_site import (
     JSON,
     NONCE,
     SSE,
+    SUBMIT,
     TEXT,
     Asked,
     Line,
     Site,
     bot,
     delta,
+    end_of,
+    engine,
+    live,
     open_sockets,
     page,
     sockets_to,
@@ -48,6 +52,7 @@ from tailrace import (
 )
 from tailrace._calls.token_cache import TokenCache
 from tailrace._environment import Environment
+from tailrace.providers import ChatProvider
 from tailrace.providers._base import CallRequest
 from tailrace.transport import make_transport
 
@@ -58,10 +63,17 @@ if TYPE_CHECKING:
     from calls_site import Answer
 
     from tailrace import ChatStream
-    from tailrace.providers import ChatProvider
 
 WORDPRESS: list[type[WordPressChatProvider]] = [ChatGptt, ChatgptFree, ChatGptEs]
-ALL: list[type[ChatProvider]] = [*WORDPRESS, GPROChat]
+
+
+class Engine(ChatProvider):
+    """A user's own class for sites with AI Engine."""
+
+    software = "ai-engine"
+
+
+ALL: list[type[ChatProvider]] = [*WORDPRESS, Engine, GPROChat]
 BOTH: list[type[ChatProvider]] = [ChatGptt, ChatGptEs]  # one over each transport
 
 PROMPT = "PROMPT-of-the-caller"
@@ -127,6 +139,11 @@ async def failing(stream: ChatStream) -> tuple[str, errors.TailraceError]:
     check_discreet(failure)
     check_discreet_text(repr(stream))
     return "".join(parts), failure
+
+
+def both() -> bytes:
+    """A page with bots of both plugins."""
+    return page(rest=engine())
 
 
 def check_discreet(error: BaseException) -> None:
@@ -806,7 +823,7 @@ async def test_an_answer_that_is_none(name: str) -> None:
 async def test_a_challenge_by_header(provider: type[ChatProvider]) -> None:
     async def answer(asked: Asked, line: Line) -> None:
         if asked.method == "GET":
-            await line.reply(page())
+            await line.reply(both())
         else:
             await line.reply(b"", status="403 Forbidden", headers="cf-mitigated: challenge\r\n")
 
@@ -824,7 +841,7 @@ async def test_a_message_that_is_redirected_is_not_sent_on(
 ) -> None:
     async def answer(asked: Asked, line: Line) -> None:
         if asked.method == "GET":
-            await line.reply(page())
+            await line.reply(both())
         else:
             await line.reply(
                 b"", status=status, headers="Location: http://other.invalid/api?secret=1\r\n"
@@ -932,21 +949,22 @@ async def stalling_page(_asked: Asked, line: Line) -> None:
 
 async def stalling_post(asked: Asked, line: Line) -> None:
     if asked.method == "GET":
-        await line.reply(page())
+        await line.reply(both())
     else:
         await line.stall()
 
 
 async def stalling_stream(asked: Asked, line: Line) -> None:
     if asked.method == "GET":
-        await line.reply(page())
+        await line.reply(both())
     else:
-        await line.begin(SSE if asked.path == AJAX else TEXT)
-        await line.chunks([delta("Hel") if asked.path == AJAX else b"Hel"])
+        frames = {AJAX: delta("Hel"), SUBMIT: live("Hel")}
+        await line.begin(SSE if asked.path in frames else TEXT)
+        await line.chunks([frames.get(asked.path, b"Hel")])
         await line.stall()
 
 
-@pytest.mark.parametrize("provider", [ChatGptt, ChatGptEs, GPROChat])
+@pytest.mark.parametrize("provider", [ChatGptt, ChatGptEs, Engine, GPROChat])
 @pytest.mark.parametrize(
     ("answer", "clock", "phase", "text", "posted"),
     [
@@ -1122,8 +1140,11 @@ async def test_what_cannot_be_encoded_is_sent_as_a_browser_would(
         {"role": text, "content": "x"},
         {"role": "user", "content": text},
     ]
-    frames = [delta("hi"), DONE] if provider is not GPROChat else [b"hi"]
-    async with Site(bot(*frames, content_type=TEXT if provider is GPROChat else SSE)) as site:
+    frames = {GPROChat: [b"hi"], Engine: [live("hi"), end_of("hi")]}.get(
+        provider, [delta("hi"), DONE]
+    )
+    content_type = TEXT if provider is GPROChat else SSE
+    async with Site(bot(*frames, content_type=content_type, pages=both)) as site:
         options: dict[str, Any] = {} if provider is GPROChat else {"token_cache": TokenCache()}
         assert await provider.create_async("", messages, url=site.url, **options) == "hi"
 

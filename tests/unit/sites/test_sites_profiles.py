@@ -133,6 +133,7 @@ def test_a_file_may_name_no_site(text: str) -> None:
             "did you mean 'retry'? unknown key",
         ),
         ("[chat]\nsit = 'x'", "chat.sit", "did you mean 'site'? unknown key"),
+        ("[sites.x]\nulr = 'http://x'", "sites.x.ulr", "did you mean 'url'? unknown key"),
         ("[chat]\nkeep = 'no'", "chat.keep", "expected bool, got str"),
         ("chat = 5", "chat", "expected object, got int"),
         ("[models.x]\nsite = ['a']", "models.x.site", "did you mean 'sites'? unknown key"),

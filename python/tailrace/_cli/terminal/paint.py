@@ -37,6 +37,8 @@ _STYLES = {
 _HEADINGS = (Style(bold=True, underline=True), Style(bold=True))
 _LEAD_IN = 60
 """Lines of code in front of one that is coloured: a string or a comment may have begun there."""
+_LONGEST_COLOURED = 2000
+"""The characters of a line of code beyond which it has one colour: it is drawn with each piece."""
 _NARROWEST = 8
 """The fewest columns that text is folded to, however narrow the terminal or deep its list."""
 
@@ -149,7 +151,7 @@ class Painter:
     def _coloured(self, lines: list[str], language: str) -> list[Text]:
         """Return lines of code in the colours of their language, one for one."""
         code = [visible(line.expandtabs(4)) for line in lines]
-        if not language or not code:
+        if not language or not code or max(map(len, code)) > _LONGEST_COLOURED:
             return [Text(line, _CODE) for line in code]
         from rich.syntax import Syntax  # noqa: PLC0415 - slow to import, needed for code only
 

@@ -30,13 +30,15 @@ if TYPE_CHECKING:
 
 __all__ = ["MOST_FIELDS", "NO_CLOCK", "READ_BUFFER", "OpenReply", "PreparedPost", "cut", "drop"]
 
-READ_BUFFER = 64 * 2**10
+READ_BUFFER: int = 64 * 2**10
 """Bytes buffered for a busy reader; at twice this number reading from the socket pauses."""
 
-MOST_FIELDS = 256
+MOST_FIELDS: int = 256
 """The most header fields of a response."""
 
-NO_CLOCK = aiohttp.ClientTimeout(total=None, connect=None, sock_connect=None, sock_read=None)
+NO_CLOCK: aiohttp.ClientTimeout = aiohttp.ClientTimeout(
+    total=None, connect=None, sock_connect=None, sock_read=None
+)
 """None of aiohttp's clocks: ours run."""
 
 
@@ -55,7 +57,7 @@ class PreparedPost:
     ) -> None:
         """Prepare posts to `url`, which is encoded, over `connector`, in the running loop."""
         self._connector = connector
-        self.request = aiohttp.ClientRequest(
+        self.request: aiohttp.ClientRequest = aiohttp.ClientRequest(
             "POST",
             URL(url, encoded=True),
             headers=headers,
@@ -153,12 +155,12 @@ class OpenReply:
         message: RawResponseMessage,
         content: aiohttp.StreamReader,
     ) -> None:
-        self.url = url
+        self.url: URL = url
         self.connection: Connection | None = connection
         self.status: int = message.code
         self.reason: str | None = message.reason
         self.headers: CIMultiDictProxy[str] = message.headers
-        self.content = content
+        self.content: aiohttp.StreamReader = content
         content.on_eof(self._release)
 
     def close(self) -> None:

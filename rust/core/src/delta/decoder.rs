@@ -1,6 +1,8 @@
 //! Bytes of one chat reply in, deltas out: the stages that a reply goes through, from its first
 //! bytes to a name for its end.
 
+use memchr::memmem;
+
 use crate::error::{ErrorKind, ReplyError};
 use crate::html::{is_html, is_page};
 use crate::json::JsonError;
@@ -456,7 +458,7 @@ impl DeltaDecoder {
         }
         // One that breaks off is no event, as in a stream.
         self.reply.events = u64::from(read != Err(JsonError::UnexpectedEnd));
-        if let Some(start) = begins_events(&text)
+        if let Some(start) = begins_events(body)
             && !is_page()
         {
             return self.close_events_behind(body.split_at(start), complete, debris, sink);
@@ -608,9 +610,10 @@ impl DeltaDecoder {
     }
 }
 
-/// Where in a JSON text a line begins that is a server-sent event's data.
-fn begins_events(text: &str) -> Option<usize> {
-    text.find("\ndata:").map(|end| end + 1)
+/// Where in a body a line begins that is a server-sent event's data. (Not in its text: what is no
+/// UTF-8 has another length there.)
+fn begins_events(body: &[u8]) -> Option<usize> {
+    memmem::find(body, b"\ndata:").map(|end| end + 1)
 }
 
 /// Whether an event that was cut is several, one behind the other on one line.

@@ -7,6 +7,7 @@ use alloc::borrow::Cow;
 use std::ops::ControlFlow;
 
 use crate::event::{ERROR, Event, EventDecoder, RawEvent, RawKind};
+use crate::html::tag_length;
 use crate::json::{Kind, Reader, Scratch, Text};
 use crate::limits::LimitExceeded;
 use crate::prelude::*;
@@ -504,21 +505,25 @@ fn holds_event(line: &str) -> bool {
     is_event_line(line) || split_output(line).is_some()
 }
 
-/// The JSON object that begins a line, and what a program printed before the line's end: a tag, or
-/// words. `None` without either, and where another event follows.
-fn split_output(line: &str) -> Option<(&str, &str)> {
+/// The JSON object that begins a line, and what a program printed before the line's end: a whole
+/// tag, or a message with its kind in front (`Warning: …`). `None` without either: what else stands
+/// there is a part of broken JSON, or another event.
+pub(super) fn split_output(line: &str) -> Option<(&str, &str)> {
     let line = line.trim_ascii();
     let object = Reader::new(line).raw().ok().filter(|object| object.starts_with('{'))?;
     let behind = line[object.len()..].trim_ascii_start();
     let is_event = ["data:", "event:"].iter().any(|field| behind.starts_with(field));
-    let has_words =
-        || behind.starts_with(|first: char| first.is_ascii_alphabetic()) && behind.len() >= WORDS;
-    let is_output = behind.starts_with('<') || has_words();
-    (is_output && !is_event).then_some((object, behind))
+    let has_tag = || behind.starts_with('<') && tag_length(behind).is_some_and(|bytes| bytes > 1);
+    (!is_event && (has_tag() || is_message(behind))).then_some((object, behind))
 }
 
-/// Bytes that a program's words have at least: fewer are a part of broken JSON.
-const WORDS: usize = 12;
+/// Whether a text is a message of a program's: its kind in 4 letters or more, and a colon.
+fn is_message(text: &str) -> bool {
+    text.split_once(": ").is_some_and(|(kind, _)| {
+        (4..=32).contains(&kind.len())
+            && kind.bytes().all(|byte| byte.is_ascii_alphabetic() || byte == b' ')
+    })
+}
 
 /// Whether the value of a key of an event that can repeat can change what the event does.
 fn matters(dialect: &AnyReader, key: Text<'_>, kind: Kind, ids: &Ids) -> bool {

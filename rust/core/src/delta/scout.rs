@@ -11,7 +11,7 @@ use crate::utf8::decode;
 
 use super::Framing;
 use super::dialects::Dialect;
-use super::events::is_event;
+use super::events::{is_event, split_output};
 use super::fields::DONE;
 use super::framing::{Framings, Sniffed, Sniffer};
 use super::members::Members;
@@ -50,10 +50,13 @@ impl Scout {
     /// Looks at the next bytes. Returns what they tell, if they do; then it is not to be called
     /// again.
     pub(super) fn feed(&mut self, bytes: &[u8]) -> Option<Found> {
+        let room = self.max_bytes.saturating_sub(self.held.len());
         self.held.extend_from_slice(bytes);
-        // What passes a limit is for the reader of the reply to judge.
-        let found = self.look(bytes).unwrap_or(Some(None));
-        found.or((self.held.len() > self.max_bytes).then_some(None))
+        // What passes a limit is for the reader of the reply to judge, and tells nothing here,
+        // however much of it comes at once.
+        let (within, beyond) = bytes.split_at(bytes.len().min(room));
+        let found = self.look(within).unwrap_or(Some(None));
+        found.or((!beyond.is_empty()).then_some(None))
     }
 
     fn look(&mut self, mut bytes: &[u8]) -> Result<Option<Found>, LimitExceeded> {
@@ -104,7 +107,8 @@ fn told_by(event: &RawEvent<'_>) -> Option<Found> {
         return None;
     }
     let data = decode(event.data);
-    let members = Members::read(&data, event.name);
+    let object = split_output(&data).map_or(&*data, |(object, _)| object);
+    let members = Members::read(object, event.name);
     if let Some(found) = members.and_then(|members| Dialect::of(&members)) {
         return Some(Some(found));
     }

@@ -11,7 +11,7 @@ use tailrace_fleet_engine::{
 };
 
 use crate::facts::Facts;
-use crate::raise::{closed, forked, invalid};
+use crate::raise::{closed, forked, invalid, unstarted};
 use crate::rows::Rows;
 
 /// How long a thread of Python waits before it looks for signals.
@@ -79,7 +79,9 @@ pub struct Engine(Fleet);
 #[pymethods]
 impl Engine {
     #[new]
-    #[pyo3(signature = (*, threads, keep, max_rows, stamps, timeouts, max_reply_bytes, proxy, trust))]
+    #[pyo3(signature = (
+        *, threads, keep, max_rows, stamps, timeouts, max_reply_bytes, proxy, trust,
+    ))]
     #[allow(clippy::too_many_arguments)] // the settings
     fn new(
         py: Python<'_>,
@@ -103,7 +105,7 @@ impl Engine {
         let timeouts = timeouts_of(timeouts);
         let settings =
             Settings { threads, keep, max_rows, stamps, timeouts, max_reply_bytes, proxy, trust };
-        Ok(Self(py.detach(|| Fleet::new(settings))?))
+        py.detach(|| Fleet::new(settings)).map(Self).map_err(|error| unstarted(py, &error))
     }
 
     /// Send requests: URL, headers, body, tag, due time, dialect.
@@ -161,7 +163,8 @@ impl Engine {
     /// Return the descriptor of a socket into which a byte comes whenever the bell rings.
     fn bell(&self, py: Python<'_>) -> PyResult<i32> {
         self.check_process(py)?;
-        Ok(self.0.bell()?.into_raw_fd())
+        let bell = self.0.bell().map_err(|error| unstarted(py, &error))?;
+        Ok(bell.into_raw_fd())
     }
 
     /// The number of streams that have not ended.

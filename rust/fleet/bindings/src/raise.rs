@@ -1,14 +1,26 @@
 //! The exceptions of `tailrace.errors`, made by name.
 
+use std::io;
+
 use pyo3::prelude::*;
 
-/// An `InvalidRequestError`: the caller's input cannot be used.
-pub fn invalid(py: Python<'_>, message: &str) -> PyErr {
+/// Makes the exception of that name with one message.
+fn named(py: Python<'_>, name: &str, message: &str) -> PyErr {
     let errors = PyModule::import(py, "tailrace.errors");
-    match errors.and_then(|errors| errors.call_method1("InvalidRequestError", (message,))) {
+    match errors.and_then(|errors| errors.call_method1(name, (message,))) {
         Ok(error) => PyErr::from_value(error),
         Err(error) => error,
     }
+}
+
+/// An `InvalidRequestError`: the caller's input cannot be used.
+pub fn invalid(py: Python<'_>, message: &str) -> PyErr {
+    named(py, "InvalidRequestError", message)
+}
+
+/// A `TailraceError`: the system has no thread or descriptor left.
+pub fn unstarted(py: Python<'_>, error: &io::Error) -> PyErr {
+    named(py, "TailraceError", &format!("the fleet's threads cannot start: {error}"))
 }
 
 /// An `InvalidRequestError`: the fleet's threads are another process's.

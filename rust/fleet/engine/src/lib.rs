@@ -5,8 +5,8 @@
 //! [`Fleet::take`] swaps for empty ones. Nothing here knows Python.
 //!
 //! The way of a byte: `stamped` reads it from a socket and takes the time, `connecting` has put TLS
-//! and proxies above that, hyper takes HTTP off, `stream` leads it through `inflate` into the core's
-//! decoder, whose deltas `rows` writes down; `outbox` hands them over.
+//! and proxies above that, hyper takes HTTP off, `stream` leads it through `inflate` into the
+//! core's decoder, whose deltas `rows` writes down; `outbox` hands them over.
 
 mod clock;
 mod clocks;

@@ -79,9 +79,14 @@ def _no_answer(facts: Facts, around: Circumstances) -> errors.TailraceError:
         check_answer(facts.url, status, headers, around.proxy)
     except errors.TailraceError as refused:
         return refused
-    return rules.refused_redirect(
-        facts.url, status, headers.get("location"), "a message is not sent on"
-    )
+    return _redirected(facts.url, status, headers.get("location"))
+
+
+def _redirected(url: str, status: int, location: str | None) -> errors.TailraceError:
+    """Make the error of a redirect, which names the origin of its target alone."""
+    why = "a message is not sent on"
+    target = rules.refused_redirect(url, status, location, why).target
+    return rules.refused_redirect(url, status, rules.origin(target) if target else None, why)
 
 
 def _no_http(facts: Facts, around: Circumstances) -> errors.TailraceError:

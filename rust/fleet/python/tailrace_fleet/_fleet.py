@@ -53,7 +53,8 @@ class Fleet:
     or ``https``, that may hold a user and password. `tls`: an `ssl.SSLContext` whose authorities,
     and versions of TLS, are trusted (None: those that Python trusts by default).
 
-    Raises `InvalidRequestError` for what is none of this, `InvalidProxyError` for another proxy.
+    Raises `InvalidRequestError` for what is none of this, `InvalidProxyError` for another proxy,
+    `TailraceError` where the system has no thread or descriptor left.
     """
 
     def __init__(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import ssl
 from functools import lru_cache
 from pathlib import Path
@@ -42,15 +43,27 @@ def _versions_of(context: ssl.SSLContext) -> tuple[bool, bool]:
     return allowed[0], allowed[1]
 
 
+_HASHED = re.compile(r"[0-9a-f]{8}\.[0-9]{1,9}")
+"""The names by which OpenSSL finds an authority in a folder; those without are not trusted."""
+
+
 @lru_cache(maxsize=4)  # to read hundreds of files takes a while, and the paths hardly change
 def _default_trust(file: str | None, folder: str | None) -> Trust:
     """Return what Python trusts by default, where its authorities are in these two places."""
     del file  # which the default context has read
     context = ssl.create_default_context()
     # OpenSSL looks into a folder of authorities when it needs one of them, and not before.
-    for each in sorted(Path(folder).iterdir()) if folder else ():
+    for each in _authorities_in(folder) if folder else ():
         try:
             context.load_verify_locations(each)
         except OSError:  # what holds no certificate; ssl.SSLError is one
             continue
     return Trust(context.get_ca_certs(binary_form=True), (True, True))
+
+
+def _authorities_in(folder: str) -> list[Path]:
+    """Return the files of a folder that OpenSSL would find; of one that it cannot read, none."""
+    try:
+        return sorted(each for each in Path(folder).iterdir() if _HASHED.fullmatch(each.name))
+    except OSError:
+        return []
