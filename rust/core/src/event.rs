@@ -558,11 +558,20 @@ impl EventDecoder {
     }
 
     /// Ends a read: a stream that rests between two events holds no buffer.
+    #[inline]
     pub(crate) fn rest(&mut self) {
         if self.block.size == 0 && !self.line.started() {
-            self.block.data = Vec::new();
-            self.line.bytes = Vec::new();
+            let held = self.block.data.capacity() | self.line.bytes.capacity();
+            // Most reads have held nothing.
+            if held > 0 {
+                self.give_back();
+            }
         }
+    }
+
+    fn give_back(&mut self) {
+        self.block.data = Vec::new();
+        self.line.bytes = Vec::new();
     }
 
     /// Lets go of every buffer, and enters `state` for good.

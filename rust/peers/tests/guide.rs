@@ -3,9 +3,9 @@
 
 mod server;
 
+// guide: uses
 use std::error::Error;
 
-// guide: uses
 use futures_util::StreamExt;
 use tailrace_core::adapters::{BodyData, Chunks, DeltaStream, EventStream};
 use tailrace_core::{DeltaDecoder, DeltaKind, DeltaOptions, Dialect, End};

@@ -126,7 +126,7 @@ impl Events {
             reply.events += 1;
             reply.deliver(content, sink);
         }
-        if repeats.may_repeat(bytes) {
+        if !bytes.is_empty() && repeats.may_repeat(bytes) {
             self.decoder.hold(bytes);
         }
     }
