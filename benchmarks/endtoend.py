@@ -15,7 +15,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from endtoend_client import BASE, CONTENDERS, DECODED, KEPT, OURS, RESPONSE, WHOLE
+from endtoend_client import BASE, CHURNED, CONTENDERS, DECODED, KEPT, OURS, RESPONSE, WHOLE
 from report import Figure, Options, Section, Table, arguments, medians, publish, told, version
 from timing import Samples
 
@@ -112,7 +112,7 @@ MODES = (
 def main() -> None:
     """Measure, publish."""
     options = arguments(__doc__)
-    field = [one for one in CONTENDERS.values() if find_spec(one.package)]
+    field = [one for one in CONTENDERS.values() if find_spec(one.package) and one.name != CHURNED]
     modes = [mode for mode in MODES if not mode.uvloop or find_spec("uvloop")]
     if options.quick:
         field = [CONTENDERS[name] for name in (BASE, DECODED, OURS)]

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "BASE",
+    "CHURNED",
     "CONTENDERS",
     "DECODED",
     "FAST",
@@ -50,6 +51,7 @@ LARGE_BLOCK = 2**20  # bytes, more than asyncio makes room for at a read
 BASE = "aiohttp, raw reads"
 KEPT = f"{BASE}, memory kept"
 DECODED = "aiohttp + DeltaDecoder, memory kept"
+CHURNED = "aiohttp + DeltaDecoder"
 OURS = "tailrace, OpenAIProvider"
 RESPONSE = "tailrace, stream_deltas over aiohttp"
 FAST = "openai client, tailrace.openai.fast"
@@ -489,6 +491,7 @@ CONTENDERS = {
         Contender(f"{BASE}, its clock for silence on", aiohttp_raw, session_with_read_clock),
         Contender(KEPT, aiohttp_raw, session_with_room),
         Contender(DECODED, aiohttp_decoder, session_with_room),
+        Contender(CHURNED, aiohttp_decoder, session),
         Contender("aiohttp + hand loop + msgspec, typed", aiohttp_hand_loop, session),
         Contender("aiohttp lines + json", aiohttp_lines, session),
         Contender(OURS, ours, our_openai),
