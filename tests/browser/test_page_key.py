@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -12,9 +13,11 @@ from tailrace.gateway import Key
 
 if TYPE_CHECKING:
     from gateway_page import PageServer
+    from playwright.async_api import Route
     from visitor import Visit, Visitor
 
 SECRET = "sk-tailrace-0123456789abcdef"
+UNAUTHORIZED = 401
 
 # A slow browser: the event of a dialog that was closed comes once the dialog is open again.
 LATE_CLOSE_EVENTS = """
@@ -82,6 +85,29 @@ async def test_a_refusal_is_shown_however_late_the_dialog_is_said_to_have_closed
     await expect(dialog).to_contain_text("The key of this tab was refused.")
     await enter(visitor, SECRET)
     await expect(dialog).not_to_be_visible()
+    await visitor.choose("script")
+
+
+async def test_a_late_refusal_of_one_key_does_not_undo_the_next(visit: Visit) -> None:
+    visitor = await visit()
+    held = asyncio.Event()
+
+    async def refuse_late(route: Route) -> None:
+        if "somebody-else" in (route.request.headers.get("authorization") or ""):
+            await held.wait()
+        await route.continue_()
+
+    await visitor.page.route("**/v1/models", refuse_late)
+    await enter(visitor, "sk-tailrace-of-somebody-else")
+    await visitor.button("Forget key").click()
+    await enter(visitor, SECRET)
+    await visitor.choose("script")
+    async with visitor.page.expect_response(lambda reply: reply.status == UNAUTHORIZED) as refusal:
+        held.set()
+    await (await refusal.value).finished()
+    await visitor.evaluate("new Promise((shown) => requestAnimationFrame(() => setTimeout(shown)))")
+    await expect(visitor.page.get_by_role("dialog")).not_to_be_visible()
+    await expect(visitor.button("Forget key")).to_be_visible()
     await visitor.choose("script")
 
 

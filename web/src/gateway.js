@@ -64,9 +64,10 @@ export async function* figures(seconds, signal) {
 }
 
 async function ask(path, { headers = {}, ...request } = {}) {
-  const reply = await send(path, { ...request, headers: { ...headers, ...authorization() } });
+  const sent = authorization();
+  const reply = await send(path, { ...request, headers: { ...headers, ...sent } });
   if (reply.ok) return reply;
-  if (reply.status === 401) refused();
+  if (reply.status === 401) refused(sent);
   throw await refusal(reply);
 }
 

@@ -9,7 +9,9 @@ export const wanted = signal(false);
 /** Whether the page asks for it just now. */
 export const asking = signal(false);
 
-export function refused() {
+/** Asks for a key, unless another one has been entered since this header was sent. */
+export function refused(sent = authorization()) {
+  if (sent.Authorization !== authorization().Authorization) return;
   wanted.value = true;
   asking.value = true;
 }

@@ -28,12 +28,16 @@ export const second = computed(() =>
 /** All that are asked. */
 export const asked = computed(() => [model.value, second.value].filter(Boolean));
 
+let asks = 0;
+
 export async function loadModels() {
+  const ask = ++asks; // an earlier one that ends later, as with a key that was replaced, is void
   failure.value = null;
   try {
-    ids.value = await fetchModels();
+    const found = await fetchModels();
+    if (ask === asks) ids.value = found;
   } catch (error) {
-    failure.value = error;
+    if (ask === asks) failure.value = error;
   }
 }
 
