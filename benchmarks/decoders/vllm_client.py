@@ -5,6 +5,7 @@ It tells the text of a request that did not fail.
 
 from __future__ import annotations
 
+from itertools import dropwhile
 from typing import TYPE_CHECKING
 
 import aiohttp
@@ -41,7 +42,15 @@ async def text(
     if told.output_tokens:
         yield "usage", told.prompt_len, told.output_tokens
     if not told.success:
-        raise RequestFailedError(told.error)
+        raise RequestFailedError(without_frames(told.error))
 
 
 text.claims = ("head", "usage", "error_messages")  # type: ignore[attr-defined]
+
+
+def without_frames(error: str) -> str:
+    """An error without the frames of its traceback, which name the folders of one machine."""
+    _, traceback, rest = error.rpartition("Traceback (most recent call last):\n")
+    if not traceback:
+        return rest
+    return "\n".join(dropwhile(lambda line: line.startswith(" "), rest.splitlines()))

@@ -60,7 +60,7 @@ class Member:
 
     @property
     def given(self) -> int:
-        """How many bytes have been decoded."""
+        """The number of bytes decoded so far."""
         return self._ahead.given
 
     @property

@@ -33,7 +33,7 @@ PREFIX = "tailrace/"
 
 
 class _OfSite:
-    """What both models of a site are: its name, what it takes, and how it is asked."""
+    """The common part of a site's two models: its name, what it takes, how it is asked."""
 
     def __init__(self, profile: Profile, model: str = "") -> None:
         """Make the model of a site.

@@ -106,7 +106,7 @@ class Decoder(Protocol):
 
     @property
     def passed_over(self) -> dict[str, int]:
-        """How much the reply holds that no delta is made of, by kind."""
+        """The amounts, by kind, of what the reply holds and no delta is made of."""
         ...
 
 

@@ -161,9 +161,7 @@ def load(  # one parameter an option
     --requests says otherwise; Ctrl-C ends it early, and what was measured is reported.
     """
     if compared is not None:
-        if name is not None:
-            raise click.UsageError("--compare asks no site: leave out SITE")
-        return _compare(*compared, as_json=as_json, page=page)
+        return _compare(name, *compared, as_json=as_json, page=page)
     if name is None:
         raise click.UsageError("say which site, or compare two runs with --compare")
     plan = Plan(
@@ -262,7 +260,11 @@ def _show(report: Report, *, as_json: bool, page: Path | None) -> None:
         _write(page, report_page(report))
 
 
-def _compare(before: Path, after: Path, *, as_json: bool, page: Path | None) -> int:
+def _compare(
+    name: str | None, before: Path, after: Path, *, as_json: bool, page: Path | None
+) -> int:
+    if name is not None:
+        raise click.UsageError("--compare asks no site: leave out SITE")
     comparison = compare(_report(before), _report(after))
     if as_json:
         shown = {"changes": comparison.changes, "warnings": comparison.warnings}

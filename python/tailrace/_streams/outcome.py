@@ -123,12 +123,12 @@ class HasOutcome(ABC):
 
     @property
     def text_signature(self) -> str | None:
-        """What the service wants back with the text: Gemini's signature; None for most replies."""
+        """The signature that Gemini's API wants back with the text; None for other replies."""
         return self.outcome.text_signature
 
     @property
     def passed_over(self) -> dict[str, int]:
-        """How much the reply holds that no delta is made of, by kind: citations, images, …."""
+        """The amounts, by kind, of what no delta is made of: citations, images, …."""
         return self.outcome.passed_over
 
     def __repr__(self) -> str:

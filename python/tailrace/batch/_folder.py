@@ -130,7 +130,7 @@ class OutputFolder:
 
     @property
     def place(self) -> str:
-        """Where the output is, as its user calls it."""
+        """The place of the output, as its user calls it."""
         return str(self.path)
 
     def pending(self) -> Iterator[Row]:

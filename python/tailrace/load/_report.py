@@ -47,7 +47,7 @@ class Tokens(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def source(self) -> str:
-        """Where the number is from: ``usage``, ``deltas``, or ``usage and deltas``."""
+        """The source of the number: ``usage``, ``deltas``, or ``usage and deltas``."""
         named = (("usage", self.from_usage), ("deltas", self.from_deltas))
         return " and ".join(name for name, count in named if count) or "deltas"
 

@@ -110,6 +110,11 @@ def test_ours_claims_everything_and_keeps_it() -> None:
         assert {state for counts in peer["counts"].values() for state in counts} == {"kept"}
 
 
+def test_failures_name_no_folder_of_the_machine_that_asked() -> None:
+    text = RAW.read_text("utf-8")
+    assert not re.findall(r"Traceback|site-packages|/(?:home|root|tmp|work)/", text)
+
+
 def test_no_level_is_summed_with_another() -> None:
     """Neither in the results nor on the page: each level has its own table and its own counts."""
     for peer in RESULTS["peers"]:

@@ -99,7 +99,7 @@ class PromptFields:
 
     @property
     def settings(self) -> Mapping[str, Any]:
-        """What decides how a record is read, as a run's record keeps it."""
+        """The options by which a record is read, as a run's record keeps them."""
         return {
             "endpoint": self.endpoint,
             "prompt_field": self.prompt,
@@ -205,7 +205,7 @@ class PromptSource(Source):
 
     @property
     def settings(self) -> Mapping[str, Any]:
-        """What decides how the file is read, as a run's record keeps it."""
+        """The options by which the file is read, as a run's record keeps them."""
         return {"format": self.format, **self.fields.settings}
 
     @property

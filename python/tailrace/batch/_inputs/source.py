@@ -47,7 +47,7 @@ class Source(ABC):
 
     @property
     def settings(self) -> Mapping[str, Any]:
-        """What decides how the file is read, as a run's record keeps it."""
+        """The options by which the file is read, as a run's record keeps them."""
         return {"format": self.format}
 
     @abstractmethod

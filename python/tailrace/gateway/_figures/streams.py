@@ -297,7 +297,7 @@ class OpenStream:
 
     @property
     def operation(self) -> Operation:
-        """What the site is asked for."""
+        """The operation that the site is asked for."""
         return self._counter.operation
 
     def deltas(self, count: int) -> None:

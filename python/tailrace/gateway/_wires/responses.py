@@ -36,7 +36,7 @@ _Number = float | int
 
 
 class Reasoning(msgspec.Struct):
-    """How hard the model is to think, and whether it tells a summary of it."""
+    """The wish for reasoning: how much of it, and whether its summary is told."""
 
     effort: str | None = None
     summary: str | None = None

@@ -28,7 +28,7 @@ class Identity(msgspec.Struct, frozen=True):
 
 
 class Ending(msgspec.Struct, frozen=True):
-    """How an answer ended: the site's finish reason and its token counts.
+    """The end of an answer: the site's finish reason and its token counts.
 
     `estimated`: the counts are a guess; `stop_sequence`: the one that the answer ran into, which
     the gateway looks for itself.

@@ -108,7 +108,7 @@ class Ended:
 
     @property
     def passed_over(self) -> dict[str, int]:
-        """How much the reply holds that no row is made of, by kind: citations, images, …."""
+        """The amounts, by kind, of what no row is made of: citations, images, …."""
         return self._facts.passed_over()
 
     @property
@@ -143,7 +143,7 @@ class Ended:
 
     @property
     def text_signature(self) -> str | None:
-        """What the service wants back with the text; None unless the fleet keeps all."""
+        """The signature that is to be sent back with the text; None unless the fleet keeps all."""
         return self._facts.text_signature
 
     def __repr__(self) -> str:

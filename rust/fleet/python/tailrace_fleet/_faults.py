@@ -17,7 +17,7 @@ __all__ = ["Circumstances", "failure_of"]
 
 
 class Circumstances(NamedTuple):
-    """What a fleet was told, as far as errors tell it: `seconds` of the clocks by their names."""
+    """The settings of a fleet that its errors tell: `seconds` of the clocks by their names."""
 
     proxy: rules.Proxy | None
     seconds: Mapping[str, float | None]

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class ModelBehavior(ModelAnswer):
-    """How the model replies.
+    """The behavior of the model in its reply.
 
     `calls`: the number of functions that it calls, where it may; `thinks`: before it answers;
     `refuses`: instead of an answer; `is_filtered`: a filter stops the answer; `keep_alives`:

@@ -76,7 +76,7 @@ class _Writer:
 
     @property
     def status(self) -> str:
-        """How the response ended."""
+        """The status of the response once it has ended."""
         return "incomplete" if self._reply.end in ("length", "filter") else "completed"
 
     # -- the whole ---------------------------------------------------------------------------------
