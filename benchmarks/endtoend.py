@@ -148,9 +148,9 @@ class Server:
 
 
 @contextmanager
-def serving() -> Iterator[Server]:
-    """The server, which ends with the block."""
-    command = [sys.executable, str(FOLDER / "endtoend_server.py")]
+def serving(program: str = "endtoend_server.py") -> Iterator[Server]:
+    """The server that `program` is, which ends with the block."""
+    command = [sys.executable, str(FOLDER / program)]
     with subprocess.Popen(  # noqa: S603 - our own command line
         command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     ) as server:

@@ -12,12 +12,12 @@ import shutil
 import statistics
 import subprocess
 import sys
-from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from endtoend import Server, serving
 from endtoend_client import CHURNED, DECODED, OURS
 from report import Figure, Options, Section, Table, arguments, medians, publish, told, version
 from timing import Samples
@@ -90,28 +90,6 @@ def main() -> None:
 
 
 # -- processes -------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class Server:
-    """Its origins, and the file with the certificate authority of the one over TLS."""
-
-    plain: str
-    safe: str
-    authority: str
-
-
-@contextmanager
-def serving(program: str) -> Iterator[Server]:
-    """The server, which ends with the block."""
-    command = [sys.executable, str(FOLDER / program)]
-    with subprocess.Popen(  # noqa: S603 - our own command line
-        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    ) as server:
-        try:
-            yield Server(*(server.stdout.readline() if server.stdout else "").split())
-        finally:
-            server.terminate()
 
 
 def built_floor(options: Options) -> Path | None:
