@@ -144,8 +144,14 @@ impl Events {
             return false;
         };
         let max_bytes = decoder.max_event_bytes();
+        let before = decoder.held().len();
+        if let Some(content) = repeats.resumed_content(before, bytes, max_bytes, scratch) {
+            reply.events += 1;
+            reply.deliver(content, sink);
+            decoder.let_go();
+            return true;
+        }
         let held = decoder.held();
-        let before = held.len();
         let Some(rest) = repeats.rest(before, bytes) else {
             decoder.hold(bytes);
             return false;
