@@ -250,7 +250,8 @@ impl Layout {
 
     /// Finds the content of an event whose data goes on with the layout from this offset on, and
     /// the bytes behind it.
-    #[inline]
+    #[expect(clippy::inline_always, reason = "called once an event, it costs as much as it does")]
+    #[inline(always)]
     fn split<'t, 'a: 't>(
         &self,
         from: usize,
@@ -267,9 +268,25 @@ impl Layout {
 
     /// Passes a part of the layout, with which `data` must begin but for these slots, as far as
     /// they are in that part. Returns the bytes behind it.
-    #[inline]
-    fn pass<'a>(&self, part: Range<usize>, slots: &[Slot], mut data: &'a [u8]) -> Option<&'a [u8]> {
-        let mut compared = part.start;
+    #[expect(clippy::inline_always, reason = "called once an event, it costs as much as it does")]
+    #[inline(always)]
+    fn pass<'a>(&self, part: Range<usize>, slots: &[Slot], data: &'a [u8]) -> Option<&'a [u8]> {
+        let (compared, data) = match slots {
+            [] => (part.start, data),
+            slots => self.pass_slots(part.start, slots, data)?,
+        };
+        data.strip_prefix(self.bytes.get(compared..part.end)?)
+    }
+
+    /// Passes the layout up to the end of the last of these slots, those before an offset left out.
+    /// Returns where that is, and the bytes behind it.
+    #[inline(never)]
+    fn pass_slots<'a>(
+        &self,
+        mut compared: usize,
+        slots: &[Slot],
+        mut data: &'a [u8],
+    ) -> Option<(usize, &'a [u8])> {
         for slot in slots {
             if slot.start() < compared {
                 continue;
@@ -278,7 +295,7 @@ impl Layout {
             data = data.get(slot.length_in(data)?..)?;
             compared = slot.end();
         }
-        data.strip_prefix(self.bytes.get(compared..part.end)?)
+        Some((compared, data))
     }
 
     /// How much of the layout the beginning of an event's data repeats, when that ends before the
@@ -333,6 +350,7 @@ impl Slot {
 
     /// How long another value is that `data` has in this slot, when it is of the same kind. Of
     /// numbers plain ones only.
+    #[inline]
     fn length_in(&self, data: &[u8]) -> Option<usize> {
         if !self.is_number {
             return string_end(data).ok();

@@ -6,7 +6,7 @@ use crate::prelude::*;
 use crate::simd::{BLOCK, LANES};
 use crate::utf8::{Short, validate, validate_short};
 
-use super::special::{CONTROL_END, is_special, special_bytes};
+use super::special::{CONTROL_END, is_special, special_bytes, special_bytes_of_block};
 use super::unescape::{decode_block, decode_from, ends_in_half, escape_length};
 
 /// Reads a string without control characters from behind its opening quote. Returns the offset of
@@ -68,7 +68,8 @@ pub(crate) struct Scratch {
 /// Reads a string as [`string_end`] does. Returns its text, decoded into `scratch` where it has
 /// escapes, and the offset of the closing quote; `None` when it is no valid string, not UTF-8, or
 /// ends in half a character.
-#[inline]
+#[expect(clippy::inline_always, reason = "called once an event, it costs as much as it does")]
+#[inline(always)]
 pub(crate) fn string_content<'a>(
     bytes: &'a [u8],
     scratch: &'a mut Scratch,
@@ -88,12 +89,29 @@ pub(crate) fn string_content<'a>(
 }
 
 /// The content of a string of 16 bytes or more, or of one with escapes.
+#[inline(never)]
 fn longer_content<'a>(
     bytes: &'a [u8],
     Scratch { decoded, escaped, .. }: &'a mut Scratch,
 ) -> Option<(&'a str, usize)> {
-    if let Some(block) = bytes.first_chunk().and_then(|block| decode_block(block, decoded)) {
-        return Some(block);
+    let Some(block) = bytes.first_chunk::<BLOCK>() else {
+        let mut block = [0; BLOCK];
+        block[..bytes.len()].copy_from_slice(bytes);
+        let length = decode_block(special_bytes_of_block(&block), &block, decoded)?;
+        return Some((decoded, length));
+    };
+    let special = special_bytes_of_block(block);
+    let plain = special.trailing_zeros() as usize;
+    if block.get(plain) == Some(&b'"')
+        && let Some(block) = validate(block)
+    {
+        return Some((block.get(..plain)?, plain));
+    }
+    // Most strings with escapes are short, too.
+    if special > 0
+        && let Some(length) = decode_block(special, block, decoded)
+    {
+        return Some((decoded, length));
     }
     let plain = plain_run(bytes);
     if bytes.get(plain) == Some(&b'"') {

@@ -2,6 +2,7 @@
 
 use std::hint::select_unpredictable;
 
+use crate::limits::KEPT_BYTES;
 use crate::prelude::*;
 use crate::simd::BLOCK;
 use crate::utf8::validate;
@@ -12,6 +13,9 @@ use super::special::{CONTROL_END, special_bytes_of_block};
 /// Returns what [`decode_run`] would for the whole.
 pub(super) fn decode_from(plain: usize, bytes: &[u8], scratch: &mut Vec<u8>) -> usize {
     scratch.clear();
+    // A decoded string is no longer than it was written, so that mostly it is not moved while it
+    // grows.
+    scratch.reserve(plain + bytes.len().min(KEPT_BYTES) + WINDOW);
     scratch.extend_from_slice(&bytes[..plain]);
     plain + decode_run(&bytes[plain..], scratch)
 }
@@ -70,37 +74,37 @@ pub(super) fn decode_run(bytes: &[u8], target: &mut Vec<u8>) -> usize {
     decoding.read
 }
 
-/// The text of a string that ends in this block, decoded into `decoded` where it has escapes, and
-/// the offset of the closing quote. `None` also where there may be such a text: half a character is
-/// not looked at, nor is what a character that the block's end cuts does to the others.
+/// Decodes the inside of a string that ends in a block with these special bytes into `decoded`
+/// alone. Returns the offset of the closing quote. `None` also where there may be such a string:
+/// half a character is not looked at, nor are bytes of which a character behind it is cut.
 ///
 /// What was just written is not read again, to be validated: that would have to wait for it.
-pub(super) fn decode_block<'a>(
-    block: &'a [u8; BLOCK],
-    decoded: &'a mut String,
-) -> Option<(&'a str, usize)> {
+pub(super) fn decode_block(
+    mut special: u64,
+    block: &[u8; BLOCK],
+    decoded: &mut String,
+) -> Option<usize> {
     let text = validate(block)?;
-    let mut special = special_bytes_of_block(block);
-    let mut at = special.trailing_zeros() as usize;
-    if block.get(at) == Some(&b'"') {
-        return Some((text.get(..at)?, at));
+    if decoded.capacity() == 0 {
+        *decoded = String::with_capacity(BLOCK);
     }
     decoded.clear();
-    decoded.reserve(BLOCK);
     let mut from = 0;
     loop {
-        let (plain, escape) = (text.get(from..at)?, block.get(at..)?);
+        let at = special.trailing_zeros() as usize;
+        let plain = text.get(from..at)?;
         if !plain.is_empty() {
             decoded.push_str(plain);
         }
+        let escape = block.get(at..)?;
         if escape.first() == Some(&b'"') {
-            return Some((decoded, at));
+            return Some(at);
         }
         let (character, length) = unescape_whole(escape)?;
         decoded.push(character);
         from = at + length;
+        // Only the bytes behind the escape are left, if there are any in the block.
         special &= u64::MAX.checked_shl(u32::try_from(from).ok()?)?;
-        at = special.trailing_zeros() as usize;
     }
 }
 
