@@ -363,6 +363,24 @@ fn a_stream_that_ends_within_an_event_that_may_repeat() {
     }
 }
 
+/// A beginning that is too long to be held as it came leaves nothing behind that is taken for the
+/// next one's.
+#[test]
+fn how_far_a_beginning_goes_is_told_of_that_beginning_alone() {
+    let padded =
+        |pad: &str| say(&EVENTS[1].replace(r#""pad":"""#, &format!(r#""pad":"{pad}""#)), "a");
+    let long = padded(&"x".repeat(5_000));
+    let content = memchr::memmem::find(&long, b"\"content\"").unwrap();
+    let usual = ["a", "bc", "d", "ef"].map(padded).concat();
+    let stray = b"da\"content\":\"z\"}}]}\n\n";
+    let stream = [&usual, &long, &stray[..], &usual].concat();
+    let cuts = [usual.len() + content, usual.len() + long.len() + 2];
+    let reads = [&stream[..cuts[0]], &stream[cuts[0]..cuts[1]], &stream[cuts[1]..]];
+    let (outcome, repeated) = read(remembering(Dialect::OpenAi), reads);
+    assert!(repeated > 4, "{repeated}");
+    assert_eq!(outcome, reference(Dialect::OpenAi, [&stream[..]]));
+}
+
 /// What contents are put together of: plain text, characters of each size, escapes of each kind,
 /// halves of characters, and what cannot stand in a string.
 const PIECES: [&[u8]; 26] = [

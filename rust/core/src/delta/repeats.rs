@@ -127,6 +127,7 @@ impl Repeats {
     /// Whether an event with this beginning, whose line goes on, may repeat the layout: as far as
     /// is worth knowing before more of the event has come. Remembers how far it does.
     pub(super) fn may_repeat(&mut self, beginning: &[u8]) -> bool {
+        self.reached = 0;
         if beginning.is_empty() || self.missed {
             return false;
         }
