@@ -10,6 +10,7 @@
 
 mod clock;
 mod clocks;
+mod coalescing;
 mod connecting;
 mod ended;
 mod fault;
