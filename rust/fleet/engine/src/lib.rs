@@ -13,6 +13,7 @@ compile_error!("a fleet is for Linux and macOS: it calls its taker through a Uni
 
 mod clock;
 mod clocks;
+mod coalescing;
 mod connecting;
 mod ended;
 mod fault;

@@ -85,7 +85,7 @@ impl Stream {
         if let Some(due) = request.at.and_then(|at| self.shared.clock.instant_at(at)) {
             self.clocks.until(&self.job, sleep_until(due.into())).await?;
         }
-        self.clocks.begin();
+        self.clocks.begin(self.shared.coalescing.connect());
         let now = self.shared.clock.now();
         self.record.note(|ended| ended.sent = Some(now));
         let sent = self.shared.client.request(self.http_request(request));
