@@ -8,7 +8,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::header::{CONTENT_ENCODING, CONTENT_TYPE, PROXY_AUTHORIZATION};
 use http::uri::Scheme;
-use http::{HeaderMap, Response};
+use http::{HeaderMap, HeaderValue, Response};
 use http_body::Body;
 use hyper::body::Incoming;
 use tailrace_core::{DeltaDecoder, DeltaOptions, End, Framing};
@@ -126,7 +126,7 @@ impl Stream {
         self.record.note(|ended| {
             ended.status = Some(status);
             ended.first_byte = Some(read);
-            ended.headers = head.headers;
+            ended.headers = apart(&head.headers);
         });
         if !may_answer {
             return Err(Fault::NoAnswer.into());
@@ -349,6 +349,17 @@ impl Reply {
             ended.body = self.kept.take();
         });
     }
+}
+
+/// The headers with values of their own: those of hyper are parts of the connection's buffer, which
+/// they would keep as long as the stream lasts.
+fn apart(headers: &HeaderMap) -> HeaderMap {
+    let own = |value: &HeaderValue| HeaderValue::from_bytes(value.as_bytes());
+    let mut apart = HeaderMap::with_capacity(headers.len());
+    for (name, value) in headers {
+        apart.append(name, own(value).unwrap_or_else(|_| value.clone()));
+    }
+    apart
 }
 
 /// Whether a reply with this head may hold an answer: no redirect, no challenge, nothing of a proxy
