@@ -120,6 +120,7 @@ async def test_a_ticket_knows_its_tag_and_is_cancelled_once() -> None:
         ({"headers": {"Content-Length": "3"}}, "Content-Length"),
         ({"headers": {"Host": "else.test"}}, "Host"),
         ({"headers": {"X": 7}}, "X"),
+        ({"headers": [("X", "7")]}, "not list"),
         ({"json": {}, "data": b"{}"}, "json"),
         ({"data": b""}, "data"),
         ({"data": None}, "json"),
@@ -129,6 +130,7 @@ async def test_a_ticket_knows_its_tag_and_is_cancelled_once() -> None:
         ({"tag": 2**63}, "tag"),
         ({"tag": "7"}, "tag"),
         ({"at": "soon"}, "at"),
+        ({"at": time.time_ns()}, "monotonic_ns"),
         ({"dialect": "klingon"}, "dialect"),
     ],
 )
@@ -149,6 +151,20 @@ async def test_what_cannot_be_sent_is_refused_before_it_is(
             fleet.submit_many([good, Request(given.pop("url"), **given)])
         assert await ended_of(fleet) == []
         assert server.requests == []
+
+
+@pytest.mark.parametrize(
+    ("requests", "named"),
+    [
+        ([{"url": "http://site.test"}], "not dict"),
+        (["http://site.test"], "not str"),
+        (Request("http://site.test"), "one Request"),
+        (None, "one NoneType"),
+    ],
+)
+def test_many_requests_are_objects_of_that_class(requests: Any, named: str) -> None:
+    with Fleet() as fleet, pytest.raises(InvalidRequestError, match=named):
+        fleet.submit_many(requests)
 
 
 @pytest.mark.parametrize(

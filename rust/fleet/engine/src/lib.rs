@@ -8,6 +8,9 @@
 //! and proxies above that, hyper takes HTTP off, `stream` leads it through `inflate` into the
 //! core's decoder, whose deltas `rows` writes down; `outbox` hands them over.
 
+#[cfg(not(unix))]
+compile_error!("a fleet is for Linux and macOS: it calls its taker through a Unix socket");
+
 mod clock;
 mod clocks;
 mod coalescing;

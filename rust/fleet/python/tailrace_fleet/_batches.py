@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import threading
 from collections import deque
 from typing import TYPE_CHECKING, Self
 
@@ -75,17 +76,16 @@ class Taking:
         self._around = around
         self._ready: deque[tuple[Rows, list[Facts]]] = deque()
         self._bell: socket.socket | None = None
-        self._is_busy = False
+        self._turn = threading.Lock()
 
     def enter(self) -> None:
         """Begin to wait; `InvalidRequestError` where somebody else does."""
-        if self._is_busy:
+        if not self._turn.acquire(blocking=False):
             raise InvalidRequestError("somebody else takes this fleet's batches: one at a time")
-        self._is_busy = True
 
     def leave(self) -> None:
         """End to wait."""
-        self._is_busy = False
+        self._turn.release()
 
     def next(self, max_wait: float) -> Batch | float | None:
         """Return a batch, the seconds until there is one, or None where there will be none."""

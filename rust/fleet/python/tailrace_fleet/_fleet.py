@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, Literal, NoReturn, Self
 
 from tailrace.errors import InvalidProxyError, InvalidRequestError
@@ -16,7 +17,7 @@ from tailrace_fleet._trust import trust_of
 
 if TYPE_CHECKING:
     import ssl
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Mapping
     from types import TracebackType
 
     from tailrace.transport._rules import Proxy
@@ -121,8 +122,9 @@ class Fleet:
 
         `json`: its body as an object, or `data`: as bytes or text; one of the two. `headers`, a
         Content-Type among them, override the default ones. `tag`: a number of the caller's for its
-        rows. `at`: when to send it, in nanoseconds as `time.monotonic_ns` counts them (None, or a
-        time that is past: at once). `dialect`: of its reply, in place of the fleet's.
+        rows. `at`: when to send it, in nanoseconds as `time.monotonic_ns` counts them, a year ahead
+        at most (None, or a time that is past: at once). `dialect`: of its reply, in place of the
+        fleet's.
 
         Raises `InvalidRequestError` for what cannot be sent, on a closed fleet, and in a process
         that was forked from the fleet's.
@@ -135,6 +137,10 @@ class Fleet:
 
         Raises `InvalidRequestError` for the first that cannot be sent.
         """
+        if not isinstance(requests, Iterable):
+            raise InvalidRequestError(
+                f"submit_many takes many requests, not one {type(requests).__name__}"
+            )
         return self._engine.submit([prepared(each, self._dialect) for each in requests])
 
     def batches(self, max_wait: float = 0.05) -> Batches:
