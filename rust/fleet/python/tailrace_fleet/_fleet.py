@@ -34,6 +34,7 @@ _MOST_THREADS = 64
 _LONGEST_WAIT = 3600.0
 _LONGEST_REST = 0.1
 _MOST_ROWS = 2**32
+_MOST_BYTES = 2**63  # nobody has so many
 
 
 class Fleet:
@@ -101,7 +102,7 @@ class Fleet:
             timeouts=(
                 seconds["connect"], seconds["first byte"], seconds["idle"], seconds["total"]
             ),
-            max_reply_bytes=cap,
+            max_reply_bytes=None if cap is None else min(cap, _MOST_BYTES),
             proxy=_given_proxy(around.proxy),
             trust=trust_of(tls),
         )  # fmt: skip
@@ -154,7 +155,7 @@ class Fleet:
         """
         wait = _seconds_up_to("max_wait", max_wait, _LONGEST_WAIT)
         self._engine.check()
-        return Batches(self._taking, wait)
+        return Batches(self._taking, wait, self)
 
     @property
     def stamps(self) -> Stamps:
