@@ -21,10 +21,10 @@ import pytest
 from held import descriptors, threads
 from loopback import Exchange, hang, serve
 from server_thread import serving
+from tailrace_fleet import _batches
 
 from tailrace.errors import InvalidRequestError
 from tailrace.fleet import Fleet
-from tailrace_fleet import _batches
 
 if TYPE_CHECKING:
     from tailrace.fleet import Batch, Batches
@@ -348,7 +348,7 @@ def test_a_batch_whose_making_is_interrupted_comes_again(monkeypatch: pytest.Mon
         for tag in range(5):
             fleet.submit(server.url, data=b"{}", tag=tag)
         monkeypatch.setattr(_batches, "Ended", interrupted)
-        rows, tags = 0, []
+        rows, tags = 0, list[int]()
         while len(tags) < 5:
             with suppress(KeyboardInterrupt):
                 for batch in fleet.batches():

@@ -241,8 +241,7 @@ def test_a_context_that_cannot_be_followed_is_refused_by_name(
 TOO_LARGE = b'{"error":{"message":"too large","code":"large"}}'
 REFUSED = (
     b"HTTP/1.1 413 Too Large\r\nContent-Type: application/json\r\nConnection: close\r\n"
-    b"Content-Length: %d\r\n\r\n%b"
-    % (len(TOO_LARGE), TOO_LARGE)
+    b"Content-Length: %d\r\n\r\n%b" % (len(TOO_LARGE), TOO_LARGE)
 )
 
 

@@ -60,7 +60,8 @@ class Fleet:
     stream in seconds, None for no clock, those of `tailrace.transport.Timeouts`.
     `max_reply_bytes`: decoded bytes of one reply (None: no cap). `proxy`: URL of a proxy, ``http``
     or ``https``, that may hold a user and password. `tls`: an `ssl.SSLContext` whose authorities,
-    and versions of TLS, are trusted (None: those that Python trusts by default).
+    and versions of TLS, are trusted (None: those that Python trusts by default); all else of it,
+    such as a client's certificate, cannot be read out of it, and is not used.
 
     Raises `InvalidRequestError` for what is none of this, `InvalidProxyError` for another proxy,
     `TailraceError` where the system has no thread or descriptor left.
