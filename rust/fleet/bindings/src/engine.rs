@@ -11,7 +11,7 @@ use tailrace_fleet_engine::{
 };
 
 use crate::facts::Facts;
-use crate::raise::{closed, forked, invalid, unstarted};
+use crate::raise::{closed, forked, invalid, unheard, unstarted};
 use crate::rows::Rows;
 
 /// How long a thread of Python waits before it looks for signals.
@@ -178,7 +178,7 @@ impl Engine {
     /// Return the descriptor of a socket into which a byte comes whenever the bell rings.
     fn bell(&self, py: Python<'_>) -> PyResult<i32> {
         self.check_process(py)?;
-        let bell = self.0.bell().map_err(|error| unstarted(py, &error))?;
+        let bell = self.0.bell().map_err(|error| unheard(py, &error))?;
         Ok(bell.into_raw_fd())
     }
 

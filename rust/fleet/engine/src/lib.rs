@@ -31,6 +31,7 @@ mod stamped;
 mod stream;
 mod tls;
 mod tunnel;
+mod upload;
 mod worker;
 
 pub use clock::Clock;

@@ -34,6 +34,7 @@ _MOST_THREADS = 64
 _LONGEST_WAIT = 3600.0
 _LONGEST_REST = 0.1
 _MOST_ROWS = 2**32
+_MOST_BYTES = 2**63  # nobody has so many
 
 
 class Fleet:
@@ -59,7 +60,8 @@ class Fleet:
     stream in seconds, None for no clock, those of `tailrace.transport.Timeouts`.
     `max_reply_bytes`: decoded bytes of one reply (None: no cap). `proxy`: URL of a proxy, ``http``
     or ``https``, that may hold a user and password. `tls`: an `ssl.SSLContext` whose authorities,
-    and versions of TLS, are trusted (None: those that Python trusts by default).
+    and versions of TLS, are trusted (None: those that Python trusts by default); all else of it,
+    such as a client's certificate, cannot be read out of it, and is not used.
 
     Raises `InvalidRequestError` for what is none of this, `InvalidProxyError` for another proxy,
     `TailraceError` where the system has no thread or descriptor left.
@@ -101,7 +103,7 @@ class Fleet:
             timeouts=(
                 seconds["connect"], seconds["first byte"], seconds["idle"], seconds["total"]
             ),
-            max_reply_bytes=cap,
+            max_reply_bytes=None if cap is None else min(cap, _MOST_BYTES),
             proxy=_given_proxy(around.proxy),
             trust=trust_of(tls),
         )  # fmt: skip
@@ -154,7 +156,7 @@ class Fleet:
         """
         wait = _seconds_up_to("max_wait", max_wait, _LONGEST_WAIT)
         self._engine.check()
-        return Batches(self._taking, wait)
+        return Batches(self._taking, wait, self)
 
     @property
     def stamps(self) -> Stamps:

@@ -20,6 +20,7 @@ __all__ = ["Prepared", "Request", "checked_dialect", "prepared"]
 Prepared: TypeAlias = tuple[str, list[tuple[str, str]], bytes, int, int | None, str]
 """URL, headers, body, tag, due time and dialect of a request, as the engine takes them."""
 
+_LONGEST_URL = 65_534  # of the library that sends it
 _WHOLE = range(-(2**63), 2**63)
 _YEAR = 366 * 24 * 3600 * 1_000_000_000  # nanoseconds
 _OFFERED = {**DEFAULT_HEADERS, "accept-encoding": "identity"}
@@ -60,6 +61,8 @@ def prepared(request: Request, dialect: str) -> Prepared:
             f"submit_many takes objects of tailrace.fleet.Request, not {type(request).__name__}"
         )
     target = checked_url(request.url)
+    if len(target.url) > _LONGEST_URL:
+        raise InvalidRequestError(f"the URL is longer than {_LONGEST_URL} bytes")
     signed = {"authorization": target.authorization} if target.authorization else {}
     body, typed = _body(request)
     headers = merged_headers(_OFFERED, typed, signed, checked_headers(request.headers))
