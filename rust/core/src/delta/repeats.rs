@@ -219,7 +219,7 @@ struct Layout {
 }
 
 /// A number, or the inside of a string, in `Layout::bytes`.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 struct Slot {
     start: u16,
     end: u16,
@@ -330,7 +330,7 @@ impl Layout {
             before.differing.iter().any(|differing| differing.start == earlier.start)
                 || self.bytes[slot.range()] != before.bytes[earlier.range()]
         });
-        self.differing = differ.map(|(slot, _)| *slot).collect();
+        self.differing = differ.map(|(slot, _)| slot.clone()).collect();
         let before = self.differing.partition_point(|slot| slot.start < self.content);
         self.before = before.try_into().unwrap_or_default();
     }

@@ -91,8 +91,13 @@ impl OpenAi {
             self.deliver_text(&chunk.choice, output);
             return chunk.only_content();
         }
-        let read = extras.is_none().then(|| read_extras(Extras::of_chunk(), raw));
-        let Some(extras) = extras.or(read.as_ref()) else { return None };
+        let read;
+        let extras = if let Some(extras) = extras {
+            extras
+        } else {
+            read = read_extras(Extras::of_chunk(), raw);
+            &read
+        };
         match output.read_logprobs(extras.logprobs) {
             None => self.deliver_all(&chunk.choice, extras, output),
             Some(logprobs) => output.with_logprobs(&logprobs, |output| {
@@ -220,7 +225,7 @@ impl<'a> Chunk<'a> {
                 "x_groq" => self.read_groq(reader)?,
                 name => match (Ids::index_of(name), &mut extras) {
                     (Some(index), _) => self.ids[index] = reader.string_or_skip()?,
-                    (_, Some(extras)) if extras.knows(name) => extras.read(name, reader)?,
+                    (_, Some(extras)) if Extras::has_key(name) => extras.read(name, reader)?,
                     _ => other(name, reader)?,
                 },
             }

@@ -93,7 +93,7 @@ impl<'a> Extras<'a> {
     }
 
     /// Whether a key of the chunk is one of theirs.
-    pub(super) fn knows(&self, name: &str) -> bool {
+    pub(super) fn has_key(name: &str) -> bool {
         name == "images" || CITATIONS.contains(&name)
     }
 
@@ -156,7 +156,9 @@ impl<'a> Extras<'a> {
             output.say(Spoken::Refusal, *refusal);
         }
         if !(self.is_whole && output.reply.told.call) {
-            calls.iter().for_each(|call| output.tool_call(call));
+            for call in calls {
+                output.tool_call(call);
+            }
         }
     }
 }
