@@ -145,6 +145,11 @@ impl Events {
         };
         let max_bytes = decoder.max_event_bytes();
         let before = decoder.held().len();
+        let rest = if repeats.goes_on(bytes) { None } else { repeats.rest(before, bytes) };
+        let Some(rest) = rest else {
+            decoder.hold(bytes);
+            return false;
+        };
         if let Some(content) = repeats.resumed_content(before, bytes, max_bytes, scratch) {
             reply.events += 1;
             reply.deliver(content, sink);
@@ -152,10 +157,6 @@ impl Events {
             return true;
         }
         let held = decoder.held();
-        let Some(rest) = repeats.rest(before, bytes) else {
-            decoder.hold(bytes);
-            return false;
-        };
         held.extend_from_slice(rest);
         let mut joined = &held[..];
         let Some(content) = repeats.next_content(&mut joined, max_bytes, scratch) else {

@@ -100,9 +100,7 @@ impl Repeats {
         scratch: &'t mut Scratch,
     ) -> Option<&'t str> {
         let reached = usize::from(std::mem::take(&mut self.reached));
-        // Mostly an event is about as long as the one before, and its end need not be looked for.
-        let is_expected = || before + input.len() >= self.length + LONGER;
-        if reached == 0 || !(is_expected() || line_end(input).is_some()) {
+        if reached == 0 {
             return None;
         }
         let (content, rest) = self.layout.as_ref()?.split(reached, input, scratch)?;
@@ -110,16 +108,29 @@ impl Repeats {
         Some(content)
     }
 
+    /// Whether the beginning that is held and all of `input` behind it repeat the layout, as far as
+    /// that is known, and end before the content.
+    pub(super) fn goes_on(&mut self, input: &[u8]) -> bool {
+        let Some(layout) = self.layout.as_ref().filter(|_| self.reached > 0) else { return false };
+        let reached = layout.advance(self.reached, input);
+        self.reached = reached.unwrap_or(self.reached);
+        reached.is_some()
+    }
+
     /// The beginning of `input` that finishes an event of which so many bytes came `before`, or a
     /// little more; `None` when the event's line goes on. An event that is too long to be put
     /// together is cut.
-    pub(super) fn rest<'a>(&self, before: usize, input: &'a [u8]) -> Option<&'a [u8]> {
+    pub(super) fn rest<'a>(&mut self, before: usize, input: &'a [u8]) -> Option<&'a [u8]> {
         // Mostly an event is about as long as the one before, and its end need not be looked for.
         let expected = (self.length + LONGER).saturating_sub(before);
         let length = if expected <= input.len() {
             expected
         } else {
-            input.len().min(line_end(input)? + LONGEST_END)
+            let Some(end) = line_end(input) else {
+                self.reached = 0;
+                return None;
+            };
+            input.len().min(end + LONGEST_END)
         };
         input.get(..length.min(KEPT_BYTES))
     }
@@ -317,6 +328,20 @@ impl Layout {
         let fixed = self.bytes.get(compared..self.content.into())?;
         let is_repeated = fixed.starts_with(beginning);
         is_repeated.then(|| u16::try_from(compared + beginning.len()).ok())?
+    }
+
+    /// How much of the layout is repeated where so much of it is, and `more` comes: when that ends
+    /// before the content, and before the next slot that differs.
+    fn advance(&self, reached: u16, more: &[u8]) -> Option<u16> {
+        let before = self.differing.get(..self.before.into())?;
+        let slot = before.iter().find(|slot| slot.start >= reached);
+        let end = slot.map_or(self.content, |slot| slot.start);
+        let fixed = self.bytes.get(reached.into()..end.into())?;
+        if fixed.starts_with(more) {
+            reached.checked_add(more.len().try_into().ok()?)
+        } else {
+            None
+        }
     }
 
     /// Compares with the layout before: where all else is equal, the slots that are not will differ
