@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from tailrace import errors
 from tailrace.transport import _rules as rules
-from tailrace.transport._session import check_answer
+from tailrace.transport._answers import check_answer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
