@@ -5,6 +5,7 @@
 
 use arbitrary::{Result, Unstructured};
 use serde_json::{Map, Value};
+use tailrace_core::json::Reader;
 use tailrace_core::{DeltaDecoder, DeltaOptions, Dialect, End, ErrorKind};
 
 use super::json::{by_jiter, by_serde, depth, strict, without_lone_surrogates};
@@ -260,10 +261,12 @@ fn keeps_alive(text: &str) {
     assert!(decoder.end() == End::Open || text.contains('{'), "{text:?}");
 }
 
-/// What is no JSON is bad, unless it is an error's text, or some of its lines are events.
+/// What is no JSON is bad, unless it is an error's text, or some of its lines are events, or an
+/// object stands in front of what a program printed.
 fn is_bad(text: &str) {
     let (deltas, decoder) = decode(&event(text));
-    if text.contains('\n') || decoder.end() == End::Failed {
+    let object = Reader::new(text).raw().is_ok_and(|value| value.starts_with('{'));
+    if text.contains('\n') || decoder.end() == End::Failed || object {
         return;
     }
     let is_there = !text.trim().is_empty();
