@@ -32,7 +32,7 @@ def listed_models(profiles: Iterable[Profile]) -> dict[str, list[str]]:
     """Return the models of each site by its name: the profile's or, without, those last told."""
     kept = _read()
     return {
-        each.name: list(each.settings.models) or _told(kept.get(each.name), each)
+        each.name: list(dict.fromkeys(each.settings.models)) or _told(kept.get(each.name), each)
         for each in profiles
     }
 
@@ -40,7 +40,13 @@ def listed_models(profiles: Iterable[Profile]) -> dict[str, list[str]]:
 def _told(record: Any, profile: Profile) -> list[str]:
     """Return the kept list of a site; none where it was another server's."""
     models = record.get(profile.settings.url) if isinstance(record, dict) else None
-    return [each for each in models if isinstance(each, str)] if isinstance(models, list) else []
+    return _that_can_be_shown(models) if isinstance(models, list) else []
+
+
+def _that_can_be_shown(models: Iterable[object]) -> list[str]:
+    """Return the names, each once, that no terminal obeys: a server's may be anything."""
+    names = [each for each in models if isinstance(each, str)]
+    return list(dict.fromkeys(each for each in names if each and visible_line(each) == each))
 
 
 def refresh_lists(profiles: Sequence[Profile], names: Sequence[str]) -> None:
@@ -80,8 +86,7 @@ async def _ask_all(profiles: Iterable[Profile], lists: _Lists) -> None:
 
 def _shown(profile: Profile, models: Sequence[str]) -> list[str]:
     """Print how many of the names can be those of models here, and return them."""
-    # A name may be anything, and stands in lists on terminals.
-    shown = list(dict.fromkeys(each for each in models if each and visible_line(each) == each))
+    shown = _that_can_be_shown(models)
     _say(profile, f"{len(shown)} model{'' if len(shown) == 1 else 's'}")
     if left_out := len(set(models)) - len(shown):
         _say(profile, f"left out as they cannot be shown: {left_out}", err=True)

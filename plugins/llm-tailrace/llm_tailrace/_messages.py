@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import logging
 from base64 import b64encode
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import llm
@@ -38,9 +39,32 @@ log = logging.getLogger("llm_tailrace")
 def chat_messages(messages: Iterable[llm.Message], api: Api) -> list[dict[str, Any]]:
     """Return the messages of a prompt as the site takes them; `api`: how it is spoken to.
 
-    Raises ModelError for a part that has no place in its message.
+    Raises ModelError for what is no message, and for a part that has no place in its message.
     """
-    return [each for message in messages for each in _translated(message, api)]
+    return [each for message in _with_call_ids(messages) for each in _translated(message, api)]
+
+
+def _with_call_ids(messages: Iterable[llm.Message]) -> Iterator[llm.Message]:
+    """Yield the messages with ids for calls that have none, as those of other plugins' models.
+
+    A result without one is that of the first such call of its name that has none yet.
+    """
+    waiting: list[tuple[str, str]] = []  # names and ids of calls
+    for place, message in enumerate(messages):
+        if not isinstance(message, llm.Message):
+            kind = type(message).__name__
+            raise llm.ModelError(f"message {place} must be an llm.Message, not {kind}")
+        parts = list(message.parts)
+        for number, part in enumerate(parts):
+            if not isinstance(part, ToolCallPart | ToolResultPart) or part.tool_call_id:
+                continue
+            if isinstance(part, ToolCallPart):
+                waiting.append((part.name, f"call_{place}_{number}"))
+                parts[number] = replace(part, tool_call_id=waiting[-1][1])
+            elif open_calls := [each for each in waiting if each[0] == part.name]:
+                waiting.remove(open_calls[0])
+                parts[number] = replace(part, tool_call_id=open_calls[0][1])
+        yield replace(message, parts=parts)
 
 
 def _translated(message: llm.Message, api: Api) -> Iterator[dict[str, Any]]:
@@ -80,8 +104,8 @@ def _content(parts: Iterable[Part], api: Api) -> str | list[dict[str, Any]]:
     for part in parts:
         if isinstance(part, TextPart):
             content.append({"type": "text", "text": part.text})
-        elif isinstance(part, AttachmentPart) and part.attachment is not None:
-            content.append(_attached(part.attachment, api))
+        elif isinstance(part, AttachmentPart):
+            content.append(_attached(part.attachment or llm.Attachment(), api))
     if all(each["type"] == "text" for each in content):
         return "".join(each["text"] for each in content)
     return content

@@ -159,5 +159,5 @@ class AsyncSiteModel(_OfSite, llm.AsyncKeyModel):
 def _holds_attachments(message: Any) -> bool:
     return any(
         getattr(part, "attachment", None) or getattr(part, "attachments", None)
-        for part in message.parts
+        for part in getattr(message, "parts", ())
     )

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import llm
 import pytest
+from llm.parts import AttachmentPart
 from mill import async_model, model, sent
 
 if TYPE_CHECKING:
@@ -43,6 +44,8 @@ def test_what_nobody_knows_is_named() -> None:
     some = llm.Attachment(content=b"\x00")
     with pytest.raises(llm.ModelError, match="its media type is not known"):
         model("chat").prompt(messages=[llm.user("What is it?", some)]).text()
+    with pytest.raises(llm.ModelError, match="no type and no content"):
+        model("chat").prompt(messages=[llm.user("What is it?", AttachmentPart())]).text()
 
 
 def test_a_place_that_cannot_be_fetched_is_named_without_its_secrets(replica: Replica) -> None:

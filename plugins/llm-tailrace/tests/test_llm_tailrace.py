@@ -20,6 +20,7 @@ from pydantic import BaseModel
 
 import tailrace
 from llm_tailrace import _apis
+from llm_tailrace._messages import chat_messages
 from tailrace._streams.loop_thread import LoopThread
 from tailrace.providers._responses import RESPONSE_OPTIONS
 from tailrace.sites import SOFTWARE, Secret
@@ -266,6 +267,41 @@ def test_calls_of_a_dialogue_are_refused_by_a_page_by_name() -> None:
         model("shop").prompt(messages=messages).text()
     with pytest.raises(llm.ModelError, match="a tool call or reasoning"):
         model("chat").prompt(messages=[llm.user(ToolCallPart("level", {}, "call-1"))]).text()
+
+
+@pytest.mark.parametrize("name", APIS)
+def test_calls_and_results_without_ids_get_some(name: str) -> None:
+    """Other plugins' models may have left them out of a dialogue that is gone on with here."""
+    messages = [
+        llm.user("How high?"),
+        llm.assistant(
+            ToolCallPart("level", {"at": "x"}),
+            ToolCallPart("tide", {"at": "x"}),
+            ToolCallPart("level", {"at": "y"}),
+        ),
+        llm.tool_message(
+            ToolResultPart("level", "1 m"), ToolResultPart("level", "2 m"), ToolResultPart("tide")
+        ),
+    ]
+    assert model(name).prompt("And now?", messages=messages).text()
+    first, tide, second = [part.tool_call_id for part in messages[1].parts]
+    assert (first, tide, second) == (None, None, None)  # the caller's own stay as they are
+
+
+def test_results_without_ids_answer_calls_in_their_order() -> None:
+    calls = [ToolCallPart(name, {}) for name in ("level", "tide", "level")]
+    results = [ToolResultPart(name, str(at)) for at, name in enumerate(("level", "level", "tide"))]
+    messages = [llm.user("?"), llm.assistant(*calls), llm.tool_message(*results)]
+    _, answer, *answered = chat_messages(messages, "chat")
+    first, tide, second = [each["id"] for each in answer["tool_calls"]]
+    assert len({first, tide, second}) == 3
+    assert [each["tool_call_id"] for each in answered] == [first, second, tide]
+
+
+async def test_what_is_no_message_is_named() -> None:
+    messages: Any = [{"role": "user", "content": "Hello"}]
+    with pytest.raises(llm.ModelError, match=r"message 0 must be an llm\.Message, not dict"):
+        await async_model("chat").prompt(messages=messages).text()
 
 
 def test_a_call_that_no_tool_was_given_for_is_told(caplog: pytest.LogCaptureFixture) -> None:
