@@ -14,10 +14,11 @@ from tailrace_fleet import _native
 import tailrace
 
 FOLDER = Path(__file__).parents[2] / "rust" / "fleet"
-STUB = ast.parse((FOLDER / "python" / "tailrace_fleet" / "_native.pyi").read_text("utf-8"))
+STUB = ast.parse(Path(tailrace_fleet.__file__).with_name("_native.pyi").read_text("utf-8"))
 CLASSES = {node.name: node for node in STUB.body if isinstance(node, ast.ClassDef)}
 
 
+@pytest.mark.skipif(not FOLDER.exists(), reason="a question to the sources")
 def test_its_version_is_the_other_wheels_and_it_wants_that() -> None:
     manifest = tomllib.loads((FOLDER / "Cargo.toml").read_text("utf-8"))
     project = tomllib.loads((FOLDER / "pyproject.toml").read_text("utf-8"))["project"]
