@@ -315,6 +315,12 @@ impl EventDecoder {
         }
     }
 
+    /// Whether the stream was ended: later bytes are ignored.
+    #[cfg(any(feature = "std", feature = "stream"))]
+    pub(crate) fn has_ended(&self) -> bool {
+        matches!(self.state, State::Ended)
+    }
+
     /// The last event id in force: that of the last finished block which set one.
     pub fn last_event_id(&self) -> &str {
         &self.last_event_id

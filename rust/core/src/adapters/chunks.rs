@@ -51,6 +51,10 @@ where
 
     fn consume(&mut self, count: usize) {
         self.read += count;
+        // A stream that waits holds no chunk.
+        if self.unread().is_empty() {
+            self.chunk = None;
+        }
     }
 }
 

@@ -4,9 +4,13 @@ use alloc::sync::Arc;
 use std::ops::ControlFlow;
 
 use crate::event::{Event, EventDecoder, OwnedEvent};
-use crate::limits::LimitExceeded;
 use crate::prelude::*;
 use crate::utf8::decode;
+
+use super::EventError;
+
+/// What a stream or an iterator gives.
+type Item<E> = Result<OwnedEvent, EventError<E>>;
 
 /// An event decoder that is asked for one event at a time.
 #[derive(Debug, Clone)]
@@ -19,25 +23,27 @@ pub(super) struct Events {
 
 impl Events {
     pub(super) fn new(decoder: EventDecoder) -> Self {
-        Self { decoder, keeper: Keeper::default(), is_over: false }
+        let is_over = decoder.has_ended();
+        Self { decoder, keeper: Keeper::default(), is_over }
     }
 
     /// Reads `unread` up to the end of its next event, or to its own. Returns how many bytes were
     /// read, and the event if there is one.
-    pub(super) fn next(
-        &mut self,
-        unread: &[u8],
-    ) -> (usize, Result<Option<OwnedEvent>, LimitExceeded>) {
+    #[inline]
+    pub(super) fn next<E>(&mut self, unread: &[u8]) -> (usize, Option<Item<E>>) {
         let Self { decoder, keeper, .. } = self;
         let mut rest = unread;
         let mut found = None;
         let read = decoder.next(&mut rest, |event| {
             let data = decode(event.data).into_owned();
-            found = Some(keeper.keep(&event.with_data(""), data));
+            found = Some(Ok(keeper.keep(&event.with_data(""), data)));
             ControlFlow::Continue(())
         });
-        self.is_over = read.is_err();
-        (unread.len() - rest.len(), read.map(|()| found))
+        if let Err(limit) = read {
+            self.is_over = true;
+            found = Some(Err(EventError::Limit(limit)));
+        }
+        (unread.len() - rest.len(), found)
     }
 
     /// Ends the events as the bytes have ended. An unfinished one is dropped, as the specification

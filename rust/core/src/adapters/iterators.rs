@@ -37,7 +37,7 @@ impl<R: Read> EventIterator<BufReader<R>> {
 
 impl<R: BufRead> EventIterator<R> {
     /// The events of a reader that has a buffer, by a decoder that nothing was fed to; its limit
-    /// holds.
+    /// holds. Of the buffer no more is consumed than the events that were taken.
     pub fn of_buffered(reader: R, decoder: EventDecoder) -> Self {
         Self { reader, events: Events::new(decoder) }
     }
@@ -54,11 +54,13 @@ impl<R: BufRead> Iterator for EventIterator<R> {
     fn next(&mut self) -> Option<Self::Item> {
         while !self.events.is_over {
             match read(&mut self.reader, |unread| self.events.next(unread)) {
-                Ok(Some(Ok(None))) => {}
-                Ok(Some(found)) => return found.map_err(EventError::Limit).transpose(),
+                Ok(Some(None)) => {}
+                Ok(Some(found)) => return found,
                 Ok(None) => self.events.close(),
                 Err(error) => {
-                    self.events.close();
+                    if !is_passing(&error) {
+                        self.events.close();
+                    }
                     return Some(Err(EventError::Read(error)));
                 }
             }
@@ -86,7 +88,8 @@ impl<R: Read> DeltaIterator<BufReader<R>> {
 }
 
 impl<R: BufRead> DeltaIterator<R> {
-    /// The deltas of a reader that has a buffer.
+    /// The deltas of a reader that has a buffer. Of that it consumes 16 KiB at a time, also where the
+    /// reply ends before.
     pub fn of_buffered(reader: R, decoder: DeltaDecoder) -> Self {
         Self { reader, deltas: Deltas::new(decoder) }
     }
@@ -115,6 +118,7 @@ impl<R: BufRead> Iterator for DeltaIterator<R> {
             match read(&mut self.reader, |unread| (self.deltas.feed(unread), ())) {
                 Ok(Some(())) => {}
                 Ok(None) => self.deltas.close(None),
+                Err(error) if is_passing(&error) => return Some(Err(DeltaError::Read(error))),
                 Err(error) => self.deltas.close(Some(error)),
             }
         }
@@ -122,6 +126,11 @@ impl<R: BufRead> Iterator for DeltaIterator<R> {
 }
 
 impl<R: BufRead> FusedIterator for DeltaIterator<R> {}
+
+/// Whether there may be bytes behind this error: of a socket that has none for now.
+fn is_passing(error: &io::Error) -> bool {
+    error.kind() == ErrorKind::WouldBlock
+}
 
 /// Has `take` read of the bytes that the reader has, or gets; it returns how many it has read. `None`
 /// where the bytes have ended. A read that a signal interrupts is taken up again.
