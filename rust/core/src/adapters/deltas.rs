@@ -65,12 +65,12 @@ impl<E> Deltas<E> {
         matches!(self.state, State::Over)
     }
 
-    /// Reads a beginning of `unread`, whose deltas come next. Returns how many bytes were read.
-    pub(super) fn feed(&mut self, unread: &[u8]) -> usize {
-        let bytes = unread.get(..FED_BYTES).unwrap_or(unread);
+    /// Takes a beginning off `unread`, whose deltas come next.
+    pub(super) fn feed(&mut self, unread: &mut &[u8]) {
+        let (bytes, rest) = unread.split_at(unread.len().min(FED_BYTES));
+        *unread = rest;
         self.decoder.feed(bytes, &mut self.ready);
         self.notice_end();
-        bytes.len()
     }
 
     /// Ends the reply as the bytes have ended, or broke off with an error.

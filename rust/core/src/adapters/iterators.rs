@@ -55,7 +55,7 @@ impl<R: BufRead> Iterator for EventIterator<R> {
         while !self.events.is_over {
             match read(&mut self.reader, |unread| self.events.next(unread)) {
                 Ok(Some(None)) => {}
-                Ok(Some(found)) => return found,
+                Ok(Some(Some(event))) => return Some(Ok(event)),
                 Ok(None) => self.events.close(),
                 Err(error) => {
                     if !is_passing(&error) {
@@ -65,7 +65,7 @@ impl<R: BufRead> Iterator for EventIterator<R> {
                 }
             }
         }
-        None
+        self.events.take_limit()
     }
 }
 
@@ -115,7 +115,7 @@ impl<R: BufRead> Iterator for DeltaIterator<R> {
                 Next::End => return None,
                 Next::Bytes => {}
             }
-            match read(&mut self.reader, |unread| (self.deltas.feed(unread), ())) {
+            match read(&mut self.reader, |unread| self.deltas.feed(unread)) {
                 Ok(Some(())) => {}
                 Ok(None) => self.deltas.close(None),
                 Err(error) if is_passing(&error) => return Some(Err(DeltaError::Read(error))),
@@ -132,20 +132,21 @@ fn is_passing(error: &io::Error) -> bool {
     error.kind() == ErrorKind::WouldBlock
 }
 
-/// Has `take` read of the bytes that the reader has, or gets; it returns how many it has read. `None`
-/// where the bytes have ended. A read that a signal interrupts is taken up again.
+/// Has `take` take bytes off those that the reader has, or gets. `None` where the bytes have ended. A read that a signal interrupts is taken up again.
 fn read<R: BufRead, T>(
     reader: &mut R,
-    take: impl FnOnce(&[u8]) -> (usize, T),
+    take: impl FnOnce(&mut &[u8]) -> T,
 ) -> io::Result<Option<T>> {
     loop {
-        let unread = match reader.fill_buf() {
+        let mut unread = match reader.fill_buf() {
             Ok([]) => return Ok(None),
             Ok(unread) => unread,
             Err(error) if error.kind() == ErrorKind::Interrupted => continue,
             Err(error) => return Err(error),
         };
-        let (count, taken) = take(unread);
+        let length = unread.len();
+        let taken = take(&mut unread);
+        let count = length - unread.len();
         reader.consume(count);
         return Ok(Some(taken));
     }

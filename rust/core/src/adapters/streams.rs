@@ -95,12 +95,14 @@ impl<S: Source + Unpin> Stream for EventStream<S> {
         let Self { source, events, is_terminated } = self.get_mut();
         let mut turn = Turn::default();
         while !events.is_over {
-            let unread = source.unread();
-            if !unread.is_empty() {
-                let (count, found) = events.next(unread);
+            let mut unread = source.unread();
+            let length = unread.len();
+            if length > 0 {
+                let found = events.next(&mut unread);
+                let count = length - unread.len();
                 source.consume(count);
-                if found.is_some() {
-                    return Poll::Ready(found);
+                if let Some(event) = found {
+                    return Poll::Ready(Some(Ok(event)));
                 }
                 continue;
             }
@@ -113,8 +115,9 @@ impl<S: Source + Unpin> Stream for EventStream<S> {
                 }
             }
         }
-        *is_terminated = true;
-        Poll::Ready(None)
+        let limit = events.take_limit();
+        *is_terminated = limit.is_none();
+        Poll::Ready(limit)
     }
 }
 
@@ -230,9 +233,11 @@ impl<S: Source + Unpin> DeltaStream<S> {
                 Next::End => return Poll::Ready(None),
                 Next::Bytes => {}
             }
-            let unread = source.unread();
-            if !unread.is_empty() {
-                let count = deltas.feed(unread);
+            let mut unread = source.unread();
+            let length = unread.len();
+            if length > 0 {
+                deltas.feed(&mut unread);
+                let count = length - unread.len();
                 source.consume(count);
                 continue;
             }
