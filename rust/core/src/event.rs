@@ -14,7 +14,7 @@ mod owned;
 use std::ops::ControlFlow;
 
 use crate::limits::{KEPT_BYTES, Limit, LimitExceeded, MAX_EVENT_BYTES};
-use crate::line::{LineSplitter, Piece, line_end};
+use crate::line::{LineSplitter, Piece};
 use crate::prelude::*;
 use crate::utf8::decode;
 
@@ -268,7 +268,7 @@ impl EventDecoder {
         self.lines.end_line(input);
         let value = data_of(input)?;
         let before = input.len() - value.len();
-        let (value, rest) = value.split_at(line_end(value)?);
+        let (value, rest) = value.split_at(crate::line::line_end(value)?);
         if before + value.len() > self.max_event_bytes {
             return None;
         }
