@@ -331,7 +331,7 @@ audit: $(VENV)/.lint target/tools/bin/cargo-deny ## the workflows, and the crate
 	$(BIN)/zizmor --offline .github
 	go run $(ACTIONLINT)
 	target/tools/bin/cargo-deny --all-features --locked check
-	target/tools/bin/cargo-deny --manifest-path rust/fleet/Cargo.toml --locked check
+	target/tools/bin/cargo-deny --manifest-path rust/fleet/Cargo.toml --all-features --locked check
 
 target/tools/bin/cargo-deny:
 	cargo install --quiet --locked --root target/tools --version $(CARGO_DENY_VERSION) cargo-deny
@@ -345,11 +345,13 @@ format: $(VENV)/.lint ## format, and mend what can be mended
 
 ##@ Wheels
 
-wheel: $(VENV)/.dev ## a wheel for this machine, into dist
+wheel: $(VENV)/.dev ## a wheel for this machine, and one of the fleet, into dist
 	$(BIN)/maturin build --release --locked --out dist
+	cd rust/fleet && $(abspath $(BIN))/maturin build --release --locked --out $(abspath dist)
 
-sdist: $(VENV)/.dev ## the source distribution, into dist
+sdist: $(VENV)/.dev ## the source distribution, and that of the fleet, into dist
 	$(BIN)/maturin sdist --out dist
+	cd rust/fleet && $(abspath $(BIN))/maturin sdist --out $(abspath dist)
 
 plugin: $(VENV)/.dev ## the wheel of llm's plugin, into dist
 	$(BIN)/python -m pip wheel --quiet --no-deps --no-build-isolation --wheel-dir dist plugins/llm-tailrace

@@ -31,15 +31,26 @@ TARGET = FOLDER.parent / "target" / "fleet"
 ROUNDS = 5
 SECONDS = 120.0  # the most a process may take
 ONE, FLOOR, UVLOOP = "fleet", "floor: epoll and the core", "uvloop, httptools + DeltaDecoder"
+RESTED = "floor that rests 0.5 ms"
+# By name, what `fleet_client.py` calls it.
+CLIENTS = {
+    ONE: "fleet",
+    "fleet, times behind the read": "fleet-read",
+    "the same, without rests": "fleet-restless",
+    "the same, without clocks": "fleet-unclocked",
+    UVLOOP: "uvloop",
+}
 PACKAGES = ("aiohttp", "httptools", "python", "tailrace", "uvloop")
 KIB = 2**10
 NOTES = """\
 Of events: microseconds of processor time of the whole client process, 200 streams at once, counted
 from when all streams are open and quiet until the last text has come; the fleet's threads count.
 In brackets the ratio to the floor (plain) or to aiohttp with a decoder (TLS), the median of the
-rounds' own ratios. The floor has no TLS, no pool, no clocks, looks at no head and keeps no rows.
-"Memory kept" is aiohttp where asyncio's room for each read is not mapped anew, as our transport
-sees to. The fleet has its clocks on; its rows are taken every 50 ms, and not looked at.
+rounds' own ratios. The floor has no TLS, no pool, no clocks, looks at no head and keeps no rows;
+one row has it rest as a fleet does. "Memory kept" is aiohttp where asyncio's room for each read is
+not mapped anew, as our transport sees to. The fleet is as it comes: times of the kernel, rests of
+0.5 ms at most, clocks; with times taken behind the read it rests 0.1 ms. Its rows are taken every
+50 ms, and not looked at.
 
 Of stamps: from the server's write, which notes the moment in what it sends, to the moment that the
 client has for it; the server, the client and, where one computes, a thread of Python that does
@@ -134,17 +145,18 @@ def asked(server: Server, contender: str, what: str, *, tls: bool = False, **mor
 def costs(server: Server, floor: Path | None, options: Options) -> dict[Mode, Samples]:
     """Nanoseconds an event, all rounds; each begins with another contender."""
     field = [ONE, DECODED, OURS] if options.quick else [ONE, DECODED, CHURNED, OURS]
-    if not options.quick and find_spec("httptools") and find_spec("uvloop"):
-        field.append(UVLOOP)
+    if not options.quick:
+        has_uvloop = find_spec("httptools") and find_spec("uvloop")
+        field += [name for name in CLIENTS if name != ONE and (name != UVLOOP or has_uvloop)]
     if floor is not None:
-        field.append(FLOOR)
+        field += [FLOOR, RESTED]
     modes = (PLAIN, TLS) if options.quick else MODES
     taken: dict[Mode, dict[str, list[float]]] = {mode: {} for mode in modes}
     for number in range(2 if options.quick else ROUNDS):
         turn = number % len(field)
         for mode in modes:
             for one in field[turn:] + field[:turn]:
-                if not (one == FLOOR and mode.tls):
+                if not (one in (FLOOR, RESTED) and mode.tls):
                     spent = cost(server, one, mode, floor, quick=options.quick)
                     taken[mode].setdefault(one, []).append(spent)
     return {mode: Samples(rounds) for mode, rounds in taken.items()}
@@ -157,11 +169,11 @@ def cost(server: Server, one: str, mode: Mode, floor: Path | None, *, quick: boo
     words = ["--origin", origin, "--streams", "10" if quick else "200", "--opening", "20"]
     words += ["--events", str(events), "--per-write", str(mode.per_write)]
     words += ["--interval", str(mode.interval)]
-    if one == FLOOR:
-        return float(run([str(floor), *words], server))
-    if one in (ONE, UVLOOP):
-        name = "fleet" if one == ONE else "uvloop"
-        client = [sys.executable, str(FOLDER / "fleet_client.py"), name]
+    if one in (FLOOR, RESTED):
+        rest = ["--rest", "0.0005"] if one == RESTED else []
+        return float(run([str(floor), *words, *rest], server))
+    if one in CLIENTS:
+        client = [sys.executable, str(FOLDER / "fleet_client.py"), CLIENTS[one]]
         return float(run([*client, *words, "--control", server.plain], server))
     client = [sys.executable, str(FOLDER / "endtoend_client.py"), one]
     return float(run([*client, *words], server))
@@ -192,6 +204,7 @@ def cost_figures(grid: dict[Mode, Samples]) -> Iterator[Figure]:
     yield Figure("fleet: plain, an event, to a provider", plain.ratio(ONE, OURS), 1 / 3.5)
     if FLOOR in plain.rounds:
         yield Figure("fleet: plain, an event, to the floor", plain.ratio(ONE, FLOOR), 2, 1.4)
+        yield Figure("fleet: plain, an event, to a floor that rests", plain.ratio(ONE, RESTED))
     if UVLOOP in plain.rounds:
         yield Figure("fleet: plain, an event, to uvloop", plain.ratio(ONE, UVLOOP))
     base = CHURNED if CHURNED in tls.rounds else DECODED
@@ -230,8 +243,8 @@ class Seen:
     def _stamps(self) -> dict[tuple[str, str], dict[str, float]]:
         """By contender and whether Python computes; 30,000 events a second, of aiohttp 10,000."""
         shown = {}
-        contenders = {"fleet": 300, "fleet-kernel": 300, "aiohttp": 100}
-        for contender in ("fleet", "fleet-kernel") if self._quick else contenders:
+        contenders = {"fleet": 300, "fleet-read": 300, "aiohttp": 100}
+        for contender in ("fleet", "fleet-read") if self._quick else contenders:
             count = 10 if self._quick else contenders[contender]
             for busy in (False, True):
                 shown[contender, "computing" if busy else "idle"] = self._median(
@@ -302,10 +315,10 @@ class Seen:
     def figures(self) -> Iterator[Figure]:
         """What is to be reached."""
         for state in ("idle", "computing"):
-            late = self.stamps["fleet", state]["p99"]
+            late = self.stamps["fleet-read", state]["p99"]
             yield Figure(f"fleet: stamps' p99, Python {state}", late, 0.5, unit="ms")
-            late = self.stamps["fleet-kernel", state]["p99"]
-            yield Figure(f"fleet: kernel stamps' p99, Python {state}", late, 0.05, unit="ms")
+            late = self.stamps["fleet", state]["p99"]
+            yield Figure(f"fleet: kernel stamps' p99, Python {state}", late, 0.5, 0.05, "ms")
         for kind, reach in (("plain", 36), ("TLS", 45)):
             kib = self.memory["fleet", kind]
             yield Figure(f"fleet: memory a stream, {kind}", kib, reach, 20, "KiB")

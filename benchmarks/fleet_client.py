@@ -34,12 +34,20 @@ SECONDS = 120.0  # the most a run may take
 BODY = {"model": "bench", "messages": [{"role": "user", "content": "?"}], "stream": True}
 PAGE = 4096
 SLEEP = 2.0  # seconds that a taker sleeps
+CLOCKS = ("connect_timeout", "first_byte_timeout", "idle_timeout")
+# How each fleet differs from one as it comes.
+FLEETS: dict[str, dict[str, Any]] = {
+    "fleet": {},
+    "fleet-read": {"stamps": "read"},
+    "fleet-restless": {"stamps": "read", "coalesce": 0},
+    "fleet-unclocked": {"stamps": "read", "coalesce": 0, **dict.fromkeys(CLOCKS)},
+}
 
 
 def main() -> None:
     """Measure one thing, and print it as a line of JSON."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("contender", choices=["fleet", "fleet-kernel", "uvloop", "aiohttp"])
+    parser.add_argument("contender", choices=[*FLEETS, "uvloop", "aiohttp"])
     parser.add_argument("--what", default="events")
     parser.add_argument("--origin", required=True)
     parser.add_argument("--control", help="the server's origin without TLS; the same unless given")
@@ -88,11 +96,11 @@ class Control:
 
 
 def opened(options: argparse.Namespace, keep: Any = "counts", **more: Any) -> Fleet:
-    """A fleet with its clocks on, and all streams begun."""
+    """A fleet with all streams begun."""
     from tailrace.fleet import Fleet, Request  # noqa: PLC0415 - a process loads what it needs
 
-    stamps_: Any = "kernel" if options.contender == "fleet-kernel" else "read"
-    fleet = Fleet(keep=keep, stamps=stamps_, idle_timeout=SECONDS, **more)
+    settings = {"idle_timeout": SECONDS, **FLEETS.get(options.contender, {}), **more}
+    fleet = Fleet(keep=keep, **settings)
     url = f"{options.origin}/v1/chat/completions"
     fleet.submit_many(Request(url, json=BODY, tag=tag) for tag in range(options.streams))
     return fleet

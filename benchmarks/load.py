@@ -13,6 +13,7 @@ import json
 import subprocess
 import sys
 from contextlib import contextmanager
+from importlib.util import find_spec
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,13 +23,14 @@ import aiohttp
 
 from report import Section, Table, arguments, publish, version
 from tailrace import Site
-from tailrace.load import Plan, _running, run
+from tailrace.load import Plan, _fleet_calls, _running, run
 from tailrace.load._calls import measure
 from tailrace.load._distribution import Times
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from tailrace._over_fleet import Engine
     from tailrace.load import Distribution, Report
     from tailrace.load._calls import MeasuredCall
 
@@ -41,7 +43,8 @@ QUANTILES = (0.5, 0.9, 0.99)
 NOTES = """\
 Replies of {events} events, {rounds} of each user, who come over a warm-up of 2 s.
 Errors are the way from the server's write to the client's read: the client's lag and the server's
-own turns are in them, as both share the machine's cores. "Reported" are percentiles of the report,
+own turns are in them, as both share the machine's cores. "Over a fleet" is `--engine fleet`, whose
+times do not wait for Python. "Reported" are percentiles of the report,
 "true" those of the server's own times. The gaps' errors go both ways: one that is read late makes
 the next one short."""
 
@@ -76,8 +79,11 @@ def main() -> None:
     plans = ((2, 0.02),) if options.quick else RUNS
     with serving() as origin:
         runs = {
-            f"{users} users, {pace * 1e3:.0f} ms": asyncio.run(measured(origin, users, pace))
+            f"{users} users, {pace * 1e3:.0f} ms{shown}": asyncio.run(
+                measured(origin, users, pace, engine)
+            )
             for users, pace in plans
+            for engine, shown in engines()
         }
     section = Section(
         name="load",
@@ -106,12 +112,24 @@ def serving() -> Iterator[str]:
             server.terminate()
 
 
-async def measured(origin: str, users: int, pace: float) -> tuple[Report, Truth]:
+def engines() -> Iterator[tuple[Engine, str]]:
+    """The engines that are installed, and how their rows are told apart."""
+    yield "process", ""
+    if find_spec("tailrace_fleet") is not None:
+        yield "fleet", ", over a fleet"
+
+
+async def measured(origin: str, users: int, pace: float, engine: Engine) -> tuple[Report, Truth]:
     """One run, and the truth about it."""
     calls: dict[str, MeasuredCall] = {}
+    over_fleet = _fleet_calls.FleetCalls.measure
 
     async def kept(call: MeasuredCall, site: Site, prompt: str, *rest: Any) -> None:
         await measure(call, site, prompt, *rest)
+        calls[prompt] = call
+
+    async def kept_over_fleet(self: Any, call: MeasuredCall, prompt: str) -> None:
+        await over_fleet(self, call, prompt)
         calls[prompt] = call
 
     site = Site(f"{origin}/v1", software="openai", model="any")
@@ -119,8 +137,11 @@ async def measured(origin: str, users: int, pace: float) -> tuple[Report, Truth]
     # Those of the warm-up are asked, too, and more than once where they are quick.
     prompts = [f"{pace} {number}" for number in range(4 * requests + 100)]
     plan = Plan(users=users, requests=requests, ramp=True, warm_up=0.1 if users < 10 else 2.0)  # noqa: PLR2004
-    with patch.object(_running, "measure", kept):
-        report = await run(site, plan, prompts=prompts)
+    with (
+        patch.object(_running, "measure", kept),
+        patch.object(_fleet_calls.FleetCalls, "measure", kept_over_fleet),
+    ):
+        report = await run(site, plan, prompts=prompts, engine=engine)
     async with aiohttp.ClientSession() as session, session.get(f"{origin}/sent") as reply:
         sent = json.loads(await reply.read())
     return report, Truth(calls, sent, report.requests)

@@ -1,13 +1,14 @@
 #!/usr/bin/env python3
 """Installs a wheel, or an sdist, as a user would, and runs the tests against what was installed.
 
-    scripts/try_wheel.py PYTHON WHEEL [--extras gateway,socks] [TEST...] scripts/try_wheel.py PYTHON
-    FOLDER                     what pip takes for PYTHON of what lies there
+    scripts/try_wheel.py PYTHON WHEEL [--extras gateway,socks] [TEST...]
+    scripts/try_wheel.py PYTHON FOLDER      what pip takes for PYTHON of what lies there
 
 The environment is new, and so is the folder the tests run in: a copy of the project without
 `python/` and `rust/`, so that nothing can be imported but what the wheel holds. What the tests need
-is read from pyproject.toml, in the versions of requirements/dev.lock. With the extra impersonate
-examples/demo.py runs, too. Needs no package itself.
+is read from pyproject.toml, in the versions of requirements/dev.lock. Where the folder has the
+fleet, too, it is installed, and its tests run. With the extra impersonate examples/demo.py runs,
+too. Needs no package itself.
 """
 
 from __future__ import annotations
@@ -32,6 +33,9 @@ TESTS = [
 if sys.platform != "win32":  # they count this process's sockets in /dev/fd
     TESTS.append("tests/integration/providers")
 
+FLEET = "tailrace-fleet"
+OF_THE_FLEET = ["tests/fleet"] if sys.platform == "linux" else []  # they count threads in /proc
+
 EXTRAS = "gateway,impersonate,socks"
 
 LEFT_OUT = shutil.ignore_patterns(
@@ -47,19 +51,23 @@ def main() -> None:
     )
     parser.add_argument("python", help="an interpreter, which will not be changed")
     parser.add_argument("wheel", type=Path)
-    parser.add_argument(
-        "tests", nargs="*", default=TESTS, help=f"what pytest is given ({' '.join(TESTS)})"
-    )
+    parser.add_argument("tests", nargs="*", help=f"what pytest is given ({' '.join(TESTS)})")
     parser.add_argument("--extras", default=EXTRAS, help=f"({EXTRAS}); an empty one for none")
     given = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="tailrace-", ignore_cleanup_errors=True) as folder:
-        python = installed(Path(folder), given.python, given.wheel.resolve(), given.extras)
+        pip = new_environment(Path(folder) / "venv", given.python)
+        found = taken(pip, given.wheel.resolve(), Path(folder) / "taken")
+        install(pip, found, given.extras)
+        python = pip[0]
         project = Path(folder) / "project"
         shutil.copytree(ROOT, project, ignore=LEFT_OUT)
         run([python, "-c", CHECK], project)
+        if FLEET in found:
+            run([python, "-c", "from tailrace.fleet import Fleet; Fleet().close()"], project)
         if "impersonate" in given.extras.split(","):
             run([python, "examples/demo.py"], project)
-        run([python, "-m", "pytest", "-q", *given.tests], project)
+        tests = given.tests or [*TESTS, *(OF_THE_FLEET if FLEET in found else [])]
+        run([python, "-m", "pytest", "-q", *tests], project)
 
 
 CHECK = """
@@ -71,41 +79,40 @@ assert place.is_relative_to(sys.prefix), "this is not what was installed"
 """
 
 
-def installed(folder: Path, interpreter: str, wheel: Path, extras: str) -> Path:
-    """The interpreter of a new environment with the wheel, and what its tests need, in it."""
-    run([interpreter, "-m", "venv", str(folder / "venv")])
-    python = folder / "venv" / ("Scripts/python.exe" if sys.platform == "win32" else "bin/python")
-    pip: list[str | Path] = [python, "-m", "pip", "--quiet", "--disable-pip-version-check"]
-    if wheel.is_dir():
-        wheel = taken(pip, wheel, folder / "taken")
-    what = f"tailrace[{extras}] @ {wheel.as_uri()}" if extras else str(wheel)
-    run([*pip, "install", "--constraint", ROOT / "requirements" / "dev.lock", what, *needed()])
-    return python
+def new_environment(folder: Path, interpreter: str) -> list[str | Path]:
+    """The pip of a new environment, as a command that begins with its interpreter."""
+    run([interpreter, "-m", "venv", folder])
+    python = folder / ("Scripts/python.exe" if sys.platform == "win32" else "bin/python")
+    return [python, "-m", "pip", "--quiet", "--disable-pip-version-check"]
 
 
-def taken(pip: list[str | Path], folder: Path, into: Path) -> Path:
-    """The wheel in the folder that suits the interpreter.
+def taken(pip: list[str | Path], wheel: Path, into: Path) -> dict[str, Path]:
+    """The files to install, by the names of their packages.
 
-    Where there is no wheel at all, the sdist.
+    Of a folder what suits the interpreter; where there is no wheel at all, the sdists.
     """
-    if not list(folder.glob("*.whl")):
-        into = folder
-    else:
-        run(
-            [
-                *pip,
-                "download",
-                "--no-deps",
-                "--no-index",
-                "--find-links",
-                folder,
-                "--dest",
-                into,
-                "tailrace",
-            ]
-        )
-    (found,) = into.iterdir()
-    return found
+    if not wheel.is_dir():
+        return {"tailrace": wheel}
+    has_wheels = bool(list(wheel.glob("tailrace-*.whl")))
+    found: dict[str, Path] = {}
+    for name in ("tailrace", FLEET):
+        files = f"{name.replace('-', '_')}-*.{'whl' if has_wheels else 'tar.gz'}"
+        if has_wheels and list(wheel.glob(files)):
+            takes: list[str | Path] = ["download", "--no-deps", "--no-index", "--find-links", wheel]
+            run([*pip, *takes, "--dest", into, name])
+        for file in (into if has_wheels else wheel).glob(files):
+            found[name] = file
+    return found or sys.exit(f"{wheel} has neither a wheel of tailrace nor its sdist")
+
+
+def install(pip: list[str | Path], found: dict[str, Path], extras: str) -> None:
+    """Install what was found, and what its tests need."""
+    suffix = f"[{extras}]" if extras else ""
+    what = [
+        f"{name}{suffix if name == 'tailrace' else ''} @ {file.as_uri()}"
+        for name, file in found.items()
+    ]
+    run([*pip, "install", "--constraint", ROOT / "requirements" / "dev.lock", *what, *needed()])
 
 
 def needed() -> list[str]:

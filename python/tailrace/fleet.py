@@ -1,7 +1,7 @@
 """A fleet: many streams read, decoded and stamped in threads of Rust, beside Python's lock.
 
 For who holds hundreds of streams or thousands: load tools, batches, gateways. It has a wheel of its
-own, ``pip install "tailrace[fleet]"``::
+own, ``pip install "tailrace[fleet]"``, for Linux and macOS::
 
     from tailrace.fleet import Fleet
 
@@ -17,6 +17,7 @@ Importing this module looks for no wheel; the first of its names that is used do
 
 from __future__ import annotations
 
+import sys
 from importlib import import_module
 from typing import TYPE_CHECKING
 
@@ -46,7 +47,12 @@ def __getattr__(name: str) -> object:
         value: object = getattr(wheel, name)
         globals()[name] = value
         return value
-    raise MissingRequirementsError('the fleet is not installed: pip install "tailrace[fleet]"')
+    if sys.platform == "win32":
+        raise MissingRequirementsError("a fleet is for Linux and macOS, and not for Windows")
+    raise MissingRequirementsError(
+        'the fleet is not installed: pip install "tailrace[fleet]", '
+        "or from a checkout: pip install ./rust/fleet"
+    )
 
 
 def __dir__() -> list[str]:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import gzip
 import json
 import signal
 import socket
 import subprocess
 import sys
 import threading
+import time
 from collections import Counter
 from contextlib import suppress
 from pathlib import Path
@@ -19,12 +21,13 @@ import pytest
 from held import descriptors, threads
 from loopback import Exchange, hang, serve
 from server_thread import serving
+from tailrace_fleet import _batches
 
 from tailrace.errors import InvalidRequestError
 from tailrace.fleet import Fleet
 
 if TYPE_CHECKING:
-    from tailrace.fleet import Batch
+    from tailrace.fleet import Batch, Batches
 
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
 EVENT = b'data: {"choices":[{"delta":{"content":"%b"}}]}\n\n'
@@ -207,6 +210,32 @@ def _resident() -> int:
     return int(Path("/proc/self/statm").read_text("utf-8").split()[1]) * 4096
 
 
+async def test_what_is_unpacked_late_has_the_time_of_its_read() -> None:
+    """A packed piece that waits for room is as old as it is, though the connection reads on."""
+    first, second = (gzip.compress(EVENT % word * 2000) for word in (b"ebb", b"flow"))
+    later = asyncio.Event()
+    sent: list[int] = []
+
+    async def answer(exchange: Exchange) -> None:
+        await exchange.send(HEAD.replace(b"\r\n\r\n", b"\r\nContent-Encoding: gzip\r\n\r\n"))
+        await exchange.send(chunk(first))
+        await later.wait()
+        sent.append(time.monotonic_ns())
+        await exchange.send(chunk(second) + chunk(gzip.compress(DONE)) + b"0\r\n\r\n")
+
+    times: list[int] = []
+    async with serve(answer) as server, Fleet(max_rows=100) as fleet:
+        fleet.submit(server.url, data=b"{}", headers={"Accept-Encoding": "gzip"})
+        async for batch in fleet.batches(max_wait=0):
+            times += memoryview(batch.at_ns).tolist()
+            if not later.is_set():
+                later.set()
+                await asyncio.sleep(0.05)  # the connection may read on meanwhile, or not
+    assert len(times) == 4000
+    assert times == sorted(times)
+    assert [each < sent[0] for each in times] == [True] * 2000 + [False] * 2000
+
+
 # -- cancelling and closing ------------------------------------------------------------------------
 
 
@@ -278,6 +307,54 @@ def test_a_taker_in_another_thread_is_told_of_the_end() -> None:
         fleet.close()
         thread.join()
         assert len(ended) == 1
+
+
+async def test_a_taker_that_waits_is_told_that_the_fleet_is_closed() -> None:
+    """In the same loop, and from another thread; the socket it waits at is closed behind it."""
+    async with serve(held) as server:
+        for close in (Fleet.close, lambda each: threading.Thread(target=each.close).start()):
+            fleet = Fleet()
+            fleet.submit(server.url, data=b"{}")
+            batches = fleet.batches()
+            assert len(await anext(batches)) == 1
+            waiting = asyncio.ensure_future(anext(batches))
+            for _ in range(3):
+                await asyncio.sleep(0)
+            close(fleet)
+            with pytest.raises(StopAsyncIteration):
+                await waiting
+
+
+def test_batches_are_of_a_fleet_that_nobody_else_holds() -> None:
+    def begun(url: str) -> Batches:
+        fleet = Fleet()
+        fleet.submit(url, data=b"{}", tag=7)
+        return fleet.batches()
+
+    with serving(whole) as server:
+        kept = [begun(server.url)]
+        gc.collect()
+        assert [each.tag for batch in kept[0] for each in batch.ended] == [7]
+        with pytest.warns(ResourceWarning, match="unclosed"):
+            kept.clear()
+
+
+def test_a_batch_whose_making_is_interrupted_comes_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(*_: object) -> None:
+        monkeypatch.undo()
+        raise KeyboardInterrupt
+
+    with serving(whole) as server, Fleet() as fleet:
+        for tag in range(5):
+            fleet.submit(server.url, data=b"{}", tag=tag)
+        monkeypatch.setattr(_batches, "Ended", interrupted)
+        rows, tags = 0, list[int]()
+        while len(tags) < 5:
+            with suppress(KeyboardInterrupt):
+                for batch in fleet.batches():
+                    rows += len(batch)
+                    tags += [each.tag for each in batch.ended]
+        assert (rows, sorted(tags)) == (10, list(range(5)))
 
 
 async def test_a_thousand_fleets_leave_no_thread_and_no_descriptor() -> None:

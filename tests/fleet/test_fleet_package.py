@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import ast
+import json
+import subprocess
+import sys
+import sysconfig
 import tomllib
 from inspect import getdoc
 from pathlib import Path
+from typing import Any
 
 import pytest
 import tailrace_fleet
@@ -14,10 +19,11 @@ from tailrace_fleet import _native
 import tailrace
 
 FOLDER = Path(__file__).parents[2] / "rust" / "fleet"
-STUB = ast.parse((FOLDER / "python" / "tailrace_fleet" / "_native.pyi").read_text("utf-8"))
+STUB = ast.parse(Path(tailrace_fleet.__file__).with_name("_native.pyi").read_text("utf-8"))
 CLASSES = {node.name: node for node in STUB.body if isinstance(node, ast.ClassDef)}
 
 
+@pytest.mark.skipif(not FOLDER.exists(), reason="a question to the sources")
 def test_its_version_is_the_other_wheels_and_it_wants_that() -> None:
     manifest = tomllib.loads((FOLDER / "Cargo.toml").read_text("utf-8"))
     project = tomllib.loads((FOLDER / "pyproject.toml").read_text("utf-8"))["project"]
@@ -52,3 +58,32 @@ def test_the_stub_and_help_say_the_same(name: str) -> None:
         shown.replace("`", "").split()
         == (getdoc(getattr(_native, name)) or "").replace("`", "").split()
     )
+
+
+IMPORTED = """
+import json, sys
+from tailrace.fleet import Fleet
+with Fleet() as fleet:
+    for _ in fleet.batches():
+        pass
+print(json.dumps(%s))
+"""
+
+
+def in_a_new_process(told: str) -> Any:
+    code = IMPORTED % told
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)  # noqa: S603 - ours
+    return json.loads(done.stdout)
+
+
+def test_it_imports_no_other_way_to_read() -> None:
+    """Least of all brotli, for which free-threaded Python turns its lock on."""
+    loaded = set(in_a_new_process("sorted(sys.modules)"))
+    assert loaded & {"aiohttp", "brotli", "curl_cffi", "multidict", "msgspec"} == set()
+
+
+@pytest.mark.skipif(
+    not sysconfig.get_config_var("Py_GIL_DISABLED"), reason="a question to free-threaded Python"
+)
+def test_the_extension_leaves_the_gil_off() -> None:
+    assert in_a_new_process("sys._is_gil_enabled()") is False

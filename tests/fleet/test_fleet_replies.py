@@ -15,11 +15,18 @@ import termios
 import zlib
 from contextlib import suppress
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from functools import partial
+from ipaddress import ip_address
 from typing import TYPE_CHECKING, Any
 
 import pytest
 import trustme
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from cryptography.x509.oid import NameOID
 from loopback import HOST, Exchange, hang, serve
 from two_ways import Asked, Read, Way, over_aiohttp, over_fleet, told
 
@@ -28,6 +35,7 @@ from tailrace.fleet import Fleet
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
+    from pathlib import Path
 
     from loopback import Authority
 
@@ -459,6 +467,54 @@ async def test_a_certificate_of_another_host(way: Way) -> None:
     assert (read.end, type(read.error)) == ("failed", errors.TLSError)
 
 
+def own_certificate(folder: Path, *, host: str, days: int = 1) -> tuple[ssl.SSLContext, str]:
+    """A certificate that has signed itself, as `openssl req -x509` makes one: a server that shows
+    it, and the file that holds it.
+    """
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "own")])
+    now = datetime.now(UTC)
+    address = x509.IPAddress(ip_address(host)) if host == HOST else x509.DNSName(host)
+    certificate = (
+        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
+        .not_valid_before(now - timedelta(days=9))
+        .not_valid_after(now + timedelta(days=days))
+        .add_extension(x509.SubjectAlternativeName([address]), critical=False)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        .sign(key, hashes.SHA256())
+    )
+    file = folder / f"{host}{days}.pem"
+    shown = certificate.public_bytes(Encoding.PEM)
+    kept = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    file.write_bytes(shown + kept)
+    server = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    server.load_cert_chain(file)
+    return server, str(file)
+
+
+async def test_a_certificate_that_signed_itself(way: Way, tmp_path: Path) -> None:
+    server_tls, file = own_certificate(tmp_path, host=HOST)
+    answer = partial(send, head(SSE, length(WHOLE)) + WHOLE)
+    async with serve(answer, server_tls) as server:
+        read = await way(server.url, Asked(tls=ssl.create_default_context(cafile=file)))
+        assert (read.text, read.end, read.error) == ("What runs", "done", None)
+        _, other = own_certificate(tmp_path, host="else.test")
+        read = await way(server.url, Asked(tls=ssl.create_default_context(cafile=other)))
+        assert type(read.error) is errors.TLSError
+        assert "SSL_CERT_FILE" in str(read.error)
+
+
+@pytest.mark.parametrize(("host", "days"), [("else.test", 1), (HOST, -1)], ids=["name", "dates"])
+async def test_a_certificate_that_signed_itself_is_not_for_everything(
+    way: Way, tmp_path: Path, host: str, days: int
+) -> None:
+    server_tls, file = own_certificate(tmp_path, host=host, days=days)
+    async with serve(hang, server_tls) as server:
+        read = await way(server.url, Asked(tls=ssl.create_default_context(cafile=file)))
+    assert type(read.error) is errors.TLSError
+    assert "SSL_CERT_FILE" not in str(read.error)
+
+
 async def test_a_server_without_tls(way: Way) -> None:
     async def plain(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.read(1)
@@ -470,7 +526,7 @@ async def test_a_server_without_tls(way: Way) -> None:
     server = await asyncio.start_server(plain, HOST, 0)
     port = server.sockets[0].getsockname()[1]
     async with server:
-        read = await way(f"https://{HOST}:{port}/", Asked(tls=ssl.create_default_context()))
+        read = await way(f"https://{HOST}:{port}/")
     assert (read.end, type(read.error)) == ("failed", errors.TLSError)
 
 

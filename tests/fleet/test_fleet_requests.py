@@ -7,7 +7,10 @@ import copy
 import json
 import pickle
 import ssl
+import sys
 import time
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -19,6 +22,8 @@ from tailrace.errors import InvalidProxyError, InvalidRequestError
 from tailrace.fleet import Fleet, Request
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
     from loopback import Authority, Exchange
 
 WHOLE = b'data: {"choices":[{"delta":{"content":"yes"}}]}\n\ndata: [DONE]\n\n'
@@ -120,6 +125,9 @@ async def test_a_ticket_knows_its_tag_and_is_cancelled_once() -> None:
         ({"headers": {"Content-Length": "3"}}, "Content-Length"),
         ({"headers": {"Host": "else.test"}}, "Host"),
         ({"headers": {"X": 7}}, "X"),
+        ({"headers": [("X", "7")]}, "not list"),
+        ({"headers": {f"X-{number}": "" for number in range(40_000)}}, "header"),
+        ({"url": f"http://127.0.0.1/{'x' * 65_536}"}, "longer"),
         ({"json": {}, "data": b"{}"}, "json"),
         ({"data": b""}, "data"),
         ({"data": None}, "json"),
@@ -129,6 +137,7 @@ async def test_a_ticket_knows_its_tag_and_is_cancelled_once() -> None:
         ({"tag": 2**63}, "tag"),
         ({"tag": "7"}, "tag"),
         ({"at": "soon"}, "at"),
+        ({"at": time.time_ns()}, "monotonic_ns"),
         ({"dialect": "klingon"}, "dialect"),
     ],
 )
@@ -152,12 +161,30 @@ async def test_what_cannot_be_sent_is_refused_before_it_is(
 
 
 @pytest.mark.parametrize(
+    ("requests", "named"),
+    [
+        ([{"url": "http://site.test"}], "not dict"),
+        (["http://site.test"], "not str"),
+        (Request("http://site.test"), "one Request"),
+        (None, "one NoneType"),
+    ],
+)
+def test_many_requests_are_objects_of_that_class(requests: Any, named: str) -> None:
+    with Fleet() as fleet, pytest.raises(InvalidRequestError, match=named):
+        fleet.submit_many(requests)
+
+
+@pytest.mark.parametrize(
     ("options", "named"),
     [
         ({"threads": 0}, "threads"),
         ({"threads": 1.5}, "threads"),
         ({"keep": "some"}, "keep"),
         ({"stamps": "exact"}, "stamps"),
+        ({"coalesce": -0.001}, "coalesce"),
+        ({"coalesce": 0.2}, "coalesce"),
+        ({"coalesce": float("nan")}, "coalesce"),
+        ({"coalesce": True}, "coalesce"),
         ({"max_rows": 0}, "max_rows"),
         ({"dialect": "klingon"}, "dialect"),
         ({"connect_timeout": 0}, "connect_timeout"),
@@ -197,6 +224,74 @@ def test_a_context_that_verifies_nothing_is_not_honoured_in_silence() -> None:
     lax.verify_mode = ssl.CERT_NONE
     with pytest.raises(InvalidRequestError, match="verif"):
         Fleet(tls=lax)
+
+
+def test_a_context_that_cannot_be_followed_is_refused_by_name(
+    tmp_path: Path, authority: Authority
+) -> None:
+    listed = ssl.create_default_context(cafile=authority.file)
+    listed.verify_flags |= ssl.VERIFY_CRL_CHECK_LEAF
+    with pytest.raises(InvalidRequestError, match="revoked"):
+        Fleet(tls=listed)
+    of_a_folder = ssl.create_default_context(capath=str(tmp_path))
+    with pytest.raises(InvalidRequestError, match="folder"):
+        Fleet(tls=of_a_folder)
+
+
+TOO_LARGE = b'{"error":{"message":"too large","code":"large"}}'
+REFUSED = (
+    b"HTTP/1.1 413 Too Large\r\nContent-Type: application/json\r\nConnection: close\r\n"
+    b"Content-Length: %d\r\n\r\n%b" % (len(TOO_LARGE), TOO_LARGE)
+)
+
+
+@asynccontextmanager
+async def refusing(*, is_closing: bool) -> AsyncIterator[int]:
+    """Refuse each request by its head alone, and close, or read nothing for as long as this is.
+
+    The port.
+    """
+    over = asyncio.Event()
+
+    async def refuse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with suppress(ConnectionError):
+            await reader.readuntil(b"\r\n\r\n")
+            writer.write(REFUSED)
+            await writer.drain()
+            if not is_closing:
+                await over.wait()
+        writer.transport.abort() if not is_closing else writer.close()
+
+    server = await asyncio.start_server(refuse, HOST, 0)
+    async with server:
+        yield server.sockets[0].getsockname()[1]
+        over.set()
+
+
+async def test_a_refusal_that_comes_while_the_request_is_sent(way: Way) -> None:
+    """What is refused so is large, and its connection reset, for nobody reads the rest of it."""
+    async with refusing(is_closing=True) as port:
+        for size in (2**10, 2**20, *[2**24] * 30):
+            read = await way(f"http://{HOST}:{port}/", Asked(body=b"x" * size))
+            assert (read.end, read.status) == ("failed", 413)
+            assert isinstance(read.error, errors.ResponseStatusError)
+            assert read.error.code == "large"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="Linux is asked for its connections")
+async def test_what_was_refused_is_not_sent_for_ever() -> None:
+    """Who reads nothing any more would hold the connection and the body."""
+    async with refusing(is_closing=False) as port, Fleet() as fleet:
+        fleet.submit(f"http://{HOST}:{port}/", data=b"x" * 2**24)
+        assert [each.status for each in await ended_of(fleet)] == [413]
+        while connections_to(port):  # noqa: ASYNC110 - the system tells no event of it
+            await asyncio.sleep(0.001)
+
+
+def connections_to(port: int) -> int:
+    """How many connections to a port are whole, by the side that has made them."""
+    rows = (line.split() for line in Path("/proc/net/tcp").read_text("utf-8").splitlines()[1:])
+    return sum(row[2].endswith(f":{port:04X}") and row[3] == "01" for row in rows)
 
 
 @pytest.mark.parametrize("scheme", ["http", "https"])

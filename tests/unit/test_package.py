@@ -373,5 +373,22 @@ except errors.MissingRequirementsError as error:
     print(json.dumps([str(error), type(error.__cause__).__name__]))
 """
     message, cause = in_a_new_process(code)
-    assert message == 'the fleet is not installed: pip install "tailrace[fleet]"'
+    assert message == (
+        'the fleet is not installed: pip install "tailrace[fleet]", '
+        "or from a checkout: pip install ./rust/fleet"
+    )
     assert cause == "NoneType"
+
+
+def test_a_fleet_says_where_it_has_no_wheel_at_all() -> None:
+    code = """
+import json, sys
+sys.modules["tailrace_fleet"] = None
+from tailrace import errors, fleet
+sys.platform = "win32"
+try:
+    fleet.Fleet
+except errors.MissingRequirementsError as error:
+    print(json.dumps(str(error)))
+"""
+    assert in_a_new_process(code) == "a fleet is for Linux and macOS, and not for Windows"

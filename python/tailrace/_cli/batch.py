@@ -19,6 +19,7 @@ from tailrace._calls.retry_policy import RetryPolicy
 from tailrace._cli import exits
 from tailrace._cli.batch_on_ray import OnRay
 from tailrace._cli.completion import model_names, site_names
+from tailrace._cli.descriptors import make_room
 from tailrace._cli.loop import run
 from tailrace._cli.options import (
     SECONDS,
@@ -272,6 +273,7 @@ def batch(
         report = _report_of(on_ray, files, as_json=as_json)
     else:
         others.update(engine=engine, shard=shard, text=text, columns=shown)
+        make_room(plan.concurrency)
         work = begin(input_, output, chosen, plan, **others, **reading)
         _announce(work.report(), plan)
         _tell_fields(work)

@@ -14,6 +14,7 @@ import msgspec
 
 from tailrace._cli import exits
 from tailrace._cli.completion import model_names, site_names
+from tailrace._cli.descriptors import make_room
 from tailrace._cli.loop import run
 from tailrace._cli.options import (
     Duration,
@@ -185,6 +186,7 @@ def load(  # one parameter an option
         options=_given(model=model or None, max_tokens=max_tokens),
     )
     make_sure(chosen, _WHOSE, "to put load on", is_owned=i_own_it)
+    make_room(plan.users or plan.most_open)
     _announce(chosen, plan, engine)
     report = run(_run(work))
     _show(report, as_json=as_json, page=page)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import socket
 import sys
-from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from tailrace.errors import InvalidRequestError
+from tailrace.transport._descriptors import SPARE_DESCRIPTORS, raise_limit
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -126,25 +126,12 @@ def raise_descriptor_limit(settings: Settings) -> str | None:
 
     Returns None, or a warning in one sentence where the system does not allow so many.
     """
-    if sys.platform == "win32":  # has no such limit
-        return None
-    import resource  # noqa: PLC0415 - not on Windows
-
-    wanted = 2 * settings.max_connections + _SPARE_DESCRIPTORS
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if soft == resource.RLIM_INFINITY or soft >= wanted:
-        return None
-    most = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
-    with suppress(OSError, ValueError):
-        resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
-        soft = most
-    if soft >= wanted:
+    wanted = 2 * settings.max_connections + SPARE_DESCRIPTORS
+    allowed = raise_limit(wanted)
+    if allowed >= wanted:
         return None
     return (
-        f"the system allows {soft} open files, too few for {settings.max_connections} connections "
-        "and what they ask: raise it (ulimit -n), or give --max-connections "
-        f"{max(1, (soft - _SPARE_DESCRIPTORS) // 2)}"
+        f"the system allows {allowed} open files, too few for {settings.max_connections} "
+        "connections and what they ask: raise it (ulimit -n), or give --max-connections "
+        f"{max(1, (allowed - SPARE_DESCRIPTORS) // 2)}"
     )
-
-
-_SPARE_DESCRIPTORS = 256

@@ -11,6 +11,7 @@ import base64
 import errno
 import os
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import TYPE_CHECKING
@@ -20,7 +21,6 @@ from tailrace.errors import InvalidProxyError, InvalidRequestError, RedirectErro
 
 if TYPE_CHECKING:
     import ssl
-    from collections.abc import Mapping
 
 __all__ = [
     "DEFAULT_HEADERS",
@@ -260,6 +260,7 @@ def system_reason(number: int) -> str:
 
 
 _REASONS = {
+    errno.EMFILE: "too many open files (ulimit -n says how many there may be)",
     errno.ECONNREFUSED: "connection refused",
     errno.ECONNRESET: "connection reset by peer",
     errno.EHOSTUNREACH: "no route to host",
@@ -308,6 +309,10 @@ def checked_headers(headers: Mapping[str, str] | None) -> dict[str, str]:
     `InvalidRequestError` for one that cannot be sent as it is (RFC 9110, 5.1 and 5.5), or that is
     the transport's own to set.
     """
+    if not isinstance(headers or {}, Mapping):
+        raise InvalidRequestError(
+            f"headers must be a mapping of names to values, not {type(headers).__name__}"
+        )
     checked: dict[str, str] = {}
     for name, value in (headers or {}).items():
         if not isinstance(name, str) or not _TOKEN.fullmatch(name):

@@ -11,7 +11,7 @@ use tailrace_fleet_engine::{
 };
 
 use crate::facts::Facts;
-use crate::raise::{closed, forked, invalid, unstarted};
+use crate::raise::{closed, forked, invalid, unheard, unstarted};
 use crate::rows::Rows;
 
 /// How long a thread of Python waits before it looks for signals.
@@ -80,7 +80,7 @@ pub struct Engine(Fleet);
 impl Engine {
     #[new]
     #[pyo3(signature = (
-        *, threads, keep, max_rows, stamps, timeouts, max_reply_bytes, proxy, trust,
+        *, threads, keep, max_rows, stamps, coalesce, timeouts, max_reply_bytes, proxy, trust,
     ))]
     #[allow(clippy::too_many_arguments)] // the settings
     fn new(
@@ -88,7 +88,8 @@ impl Engine {
         threads: usize,
         keep: &str,
         max_rows: usize,
-        stamps: &str,
+        stamps: Option<&str>,
+        coalesce: Option<f64>,
         timeouts: Seconds,
         max_reply_bytes: Option<u64>,
         proxy: Option<(PyBackedStr, Option<PyBackedBytes>)>,
@@ -96,15 +97,29 @@ impl Engine {
     ) -> PyResult<Self> {
         let keep = Keep::NAMES.iter().find(|(name, _)| *name == keep);
         let keep = keep.ok_or_else(|| invalid(py, "keep is unknown"))?.1;
-        let stamps = if stamps == "kernel" { Stamps::Kernel } else { Stamps::Read };
+        let stamps = match stamps {
+            Some("kernel") => Stamps::Kernel,
+            Some(_) => Stamps::Read,
+            None => Stamps::best(),
+        };
         if !stamps.are_known() {
-            return Err(invalid(py, "stamps='kernel' needs Linux: use 'read'"));
+            return Err(invalid(py, "stamps='kernel' needs Linux: leave it out, or use 'read'"));
         }
         let trust = trust.0.clone();
         let proxy = proxy.map(|proxy| proxy_of(py, &proxy)).transpose()?;
         let timeouts = timeouts_of(timeouts);
-        let settings =
-            Settings { threads, keep, max_rows, stamps, timeouts, max_reply_bytes, proxy, trust };
+        let coalesce = coalesce.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
+        let settings = Settings {
+            threads,
+            keep,
+            max_rows,
+            stamps,
+            coalesce,
+            timeouts,
+            max_reply_bytes,
+            proxy,
+            trust,
+        };
         py.detach(|| Fleet::new(settings)).map(Self).map_err(|error| unstarted(py, &error))
     }
 
@@ -163,8 +178,17 @@ impl Engine {
     /// Return the descriptor of a socket into which a byte comes whenever the bell rings.
     fn bell(&self, py: Python<'_>) -> PyResult<i32> {
         self.check_process(py)?;
-        let bell = self.0.bell().map_err(|error| unstarted(py, &error))?;
+        let bell = self.0.bell().map_err(|error| unheard(py, &error))?;
         Ok(bell.into_raw_fd())
+    }
+
+    /// Where the times of the rows are taken.
+    #[getter]
+    fn stamps(&self) -> &'static str {
+        match self.0.stamps() {
+            Stamps::Kernel => "kernel",
+            Stamps::Read => "read",
+        }
     }
 
     /// The number of streams that have not ended.

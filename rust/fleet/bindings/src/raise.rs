@@ -20,7 +20,12 @@ pub fn invalid(py: Python<'_>, message: &str) -> PyErr {
 
 /// A `TailraceError`: the system has no thread or descriptor left.
 pub fn unstarted(py: Python<'_>, error: &io::Error) -> PyErr {
-    named(py, "TailraceError", &format!("the fleet's threads cannot start: {error}"))
+    named(py, "TailraceError", &format!("the fleet cannot start: {error}"))
+}
+
+/// A `TailraceError`: the system has no descriptor left for who waits in an event loop.
+pub fn unheard(py: Python<'_>, error: &io::Error) -> PyErr {
+    named(py, "TailraceError", &format!("the fleet's batches cannot be waited for: {error}"))
 }
 
 /// An `InvalidRequestError`: the fleet's threads are another process's.

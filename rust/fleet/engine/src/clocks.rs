@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use tokio::time::{Instant, Sleep, sleep_until};
 
+use crate::coalescing::Connecting;
 use crate::fault::Phase;
 use crate::job::Job;
 use crate::settings::Timeouts;
@@ -31,19 +32,31 @@ pub(crate) struct Clocks {
     /// Progress that the clock of the first byte has heard of.
     sent: u32,
     timer: Option<Pin<Box<Sleep>>>,
+    /// Held while it connects.
+    connecting: Option<Connecting>,
 }
 
 impl Clocks {
     /// Clocks that do not run yet.
     pub(crate) fn new(timeouts: Timeouts) -> Self {
-        Self { timeouts, phase: Phase::Total, due: None, end: None, sent: 0, timer: None }
+        Self {
+            timeouts,
+            phase: Phase::Total,
+            due: None,
+            end: None,
+            sent: 0,
+            timer: None,
+            connecting: None,
+        }
     }
 
-    /// Begins to connect: all time runs from now on.
-    pub(crate) fn begin(&mut self) {
+    /// Begins to connect: all time runs from now on. What it is given is dropped once the request
+    /// is being sent.
+    pub(crate) fn begin(&mut self, connecting: Connecting) {
         let now = Instant::now();
         self.end = self.timeouts.total.and_then(|total| now.checked_add(total));
         self.enter(Phase::Connect, now);
+        self.connecting = Some(connecting);
     }
 
     /// Takes note of the reply's head, from which on its progress counts.
@@ -81,6 +94,7 @@ impl Clocks {
 
     fn enter(&mut self, phase: Phase, now: Instant) {
         self.phase = phase;
+        self.connecting = None;
         self.due = self.length(phase).and_then(|length| now.checked_add(length));
     }
 
@@ -149,7 +163,14 @@ fn stop_of(job: &Job) -> Option<Stop> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::clock::Clock;
+    use crate::coalescing::Coalescing;
     use std::future::pending;
+    use std::sync::Arc;
+
+    fn connecting() -> Connecting {
+        Arc::new(Coalescing::new(Duration::ZERO, Clock::new())).connect()
+    }
 
     fn timeouts(connect: u64, first_byte: u64, idle: u64) -> Timeouts {
         let seconds = |seconds| Some(Duration::from_secs(seconds));
@@ -166,7 +187,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn each_phase_has_its_clock() {
         let (job, mut clocks) = (Job::default(), Clocks::new(timeouts(3, 5, 7)));
-        clocks.begin();
+        clocks.begin(connecting());
         assert_eq!(ran_out(&mut clocks, &job).await, (Stop::TimedOut(Phase::Connect), 3));
         job.note_sending();
         assert_eq!(ran_out(&mut clocks, &job).await, (Stop::TimedOut(Phase::FirstByte), 5));
@@ -177,7 +198,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_shorter_phase_moves_the_timer_forward() {
         let (job, mut clocks) = (Job::default(), Clocks::new(timeouts(60, 1, 7)));
-        clocks.begin();
+        clocks.begin(connecting());
         let ready = clocks.until(&job, tokio::time::sleep(Duration::from_millis(10))).await;
         assert_eq!(ready, Ok(()));
         job.note_sending();
@@ -199,7 +220,7 @@ mod tests {
     async fn all_of_it_has_a_clock() {
         let total = Timeouts { total: Some(Duration::from_secs(2)), ..timeouts(9, 9, 9) };
         let (job, mut clocks) = (Job::default(), Clocks::new(total));
-        clocks.begin();
+        clocks.begin(connecting());
         assert_eq!(ran_out(&mut clocks, &job).await, (Stop::TimedOut(Phase::Total), 2));
     }
 

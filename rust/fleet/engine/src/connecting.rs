@@ -5,6 +5,7 @@ use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use http::Uri;
 use http::uri::Scheme;
@@ -23,6 +24,7 @@ use crate::fault::{ConnectFault, Fault, NameNotFound};
 use crate::settings::{Proxy, Settings, Stamps};
 use crate::stamped::{Stamp, Stamped};
 use crate::tunnel;
+use crate::upload::Upload;
 
 /// Makes the connections of one thread.
 #[derive(Clone)]
@@ -36,11 +38,8 @@ pub(crate) struct Connector {
 
 impl Connector {
     pub(crate) fn new(settings: &Settings, clock: Clock) -> Self {
-        let mut tcp = HttpConnector::new_with_resolver(Resolver(GaiResolver::new()));
-        tcp.enforce_http(false);
-        tcp.set_nodelay(true);
         Self {
-            tcp,
+            tcp: tcp_of(Resolver(GaiResolver::new()), settings.timeouts.connect),
             tls: TlsConnector::from(Arc::clone(&settings.trust.0)),
             proxy: settings.proxy.clone().map(Arc::new),
             clock,
@@ -72,7 +71,7 @@ impl Connector {
         } else {
             Io::Tcp(stamped)
         };
-        Ok(Connection { io, stamp, is_forwarded: false })
+        Ok(Connection { io, stamp, upload: Upload::default(), is_forwarded: false })
     }
 
     /// Connects to a host over TLS, through a proxy that is asked for a tunnel.
@@ -85,7 +84,8 @@ impl Connector {
         let stamp = connection.stamp.clone();
         let tunnel = tunnel::open(connection, target, proxy.authorization.clone()).await?;
         let tls = self.shake_hands(target, TokioIo::new(tunnel), false).await?;
-        Ok(Connection { io: Io::Tunnel(Box::new(tls)), stamp, is_forwarded: false })
+        let (io, upload) = (Io::Tunnel(Box::new(tls)), Upload::default());
+        Ok(Connection { io, stamp, upload, is_forwarded: false })
     }
 
     async fn shake_hands<I: AsyncRead + AsyncWrite + Unpin>(
@@ -103,6 +103,16 @@ impl Connector {
         let shaken = self.tls.connect(name, io).await;
         shaken.map_err(|error| ConnectFault(Fault::of_handshake(&error, proxy)))
     }
+}
+
+/// Connects over TCP. The addresses of a name share the time there is, so that one which is silent
+/// does not take it all: a little more, so that of a single one the stream's own clock runs out.
+fn tcp_of<R>(resolver: R, connect: Option<Duration>) -> HttpConnector<R> {
+    let mut tcp = HttpConnector::new_with_resolver(resolver);
+    tcp.enforce_http(false);
+    tcp.set_nodelay(true);
+    tcp.set_connect_timeout(connect.map(|most| most.saturating_mul(5) / 4));
+    tcp
 }
 
 impl Service<Uri> for Connector {
@@ -153,6 +163,7 @@ impl Future for Resolving {
 pub(crate) struct Connection {
     io: Io,
     stamp: Stamp,
+    upload: Upload,
     /// Whether a proxy forwards requests, which then name their target in full.
     is_forwarded: bool,
 }
@@ -166,7 +177,8 @@ enum Io {
 
 impl hyper_util::client::legacy::connect::Connection for Connection {
     fn connected(&self) -> Connected {
-        Connected::new().proxy(self.is_forwarded).extra(self.stamp.clone())
+        let connected = Connected::new().proxy(self.is_forwarded);
+        connected.extra(self.stamp.clone()).extra(self.upload.clone())
     }
 }
 
@@ -177,7 +189,9 @@ impl AsyncRead for Connection {
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        match &mut self.get_mut().io {
+        let this = self.get_mut();
+        this.upload.check()?;
+        match &mut this.io {
             Io::Tcp(io) => Pin::new(io).poll_read(context, buffer),
             Io::Tls(io) => Pin::new(io).poll_read(context, buffer),
             Io::Tunnel(io) => Pin::new(io).poll_read(context, buffer),
@@ -191,19 +205,21 @@ impl AsyncWrite for Connection {
         context: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        match &mut self.get_mut().io {
+        let Self { io, upload, .. } = self.get_mut();
+        upload.write(context, bytes.len(), |context| match io {
             Io::Tcp(io) => Pin::new(io).poll_write(context, bytes),
             Io::Tls(io) => Pin::new(io).poll_write(context, bytes),
             Io::Tunnel(io) => Pin::new(io).poll_write(context, bytes),
-        }
+        })
     }
 
     fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match &mut self.get_mut().io {
+        let Self { io, upload, .. } = self.get_mut();
+        upload.write(context, (), |context| match io {
             Io::Tcp(io) => Pin::new(io).poll_flush(context),
             Io::Tls(io) => Pin::new(io).poll_flush(context),
             Io::Tunnel(io) => Pin::new(io).poll_flush(context),
-        }
+        })
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -219,11 +235,13 @@ impl AsyncWrite for Connection {
         context: &mut Context<'_>,
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        match &mut self.get_mut().io {
+        let Self { io, upload, .. } = self.get_mut();
+        let all = slices.iter().map(|slice| slice.len()).sum();
+        upload.write(context, all, |context| match io {
             Io::Tcp(io) => Pin::new(io).poll_write_vectored(context, slices),
             Io::Tls(io) => Pin::new(io).poll_write_vectored(context, slices),
             Io::Tunnel(io) => Pin::new(io).poll_write_vectored(context, slices),
-        }
+        })
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -232,5 +250,50 @@ impl AsyncWrite for Connection {
             Io::Tls(io) => io.is_write_vectored(),
             Io::Tunnel(io) => io.is_write_vectored(),
         }
+    }
+}
+
+#[cfg(all(test, target_os = "linux"))] // where every address that begins with 127 is this machine's
+mod tests {
+    use super::*;
+    use std::convert::Infallible;
+    use std::net::SocketAddr;
+    use std::vec::IntoIter;
+    use tokio::net::{TcpListener, TcpSocket, TcpStream};
+    use tokio::time::timeout;
+
+    /// A name that has two addresses.
+    #[derive(Clone)]
+    struct Both([SocketAddr; 2]);
+
+    impl Service<Name> for Both {
+        type Response = IntoIter<SocketAddr>;
+        type Error = Infallible;
+        type Future = std::future::Ready<Result<Self::Response, Infallible>>;
+
+        fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+            Poll::Ready(Ok(()))
+        }
+
+        fn call(&mut self, _: Name) -> Self::Future {
+            std::future::ready(Ok(Vec::from(self.0).into_iter()))
+        }
+    }
+
+    #[tokio::test]
+    async fn an_address_that_is_silent_is_passed_over() {
+        let there = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let answering = there.local_addr().unwrap();
+        let silent = SocketAddr::from(([127, 0, 0, 2], answering.port()));
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.bind(silent).unwrap();
+        let full = socket.listen(0).unwrap();
+        let _waits = TcpStream::connect(silent).await.unwrap();
+
+        let mut tcp = tcp_of(Both([silent, answering]), Some(Duration::from_millis(200)));
+        let uri = format!("http://both.test:{}/", answering.port()).parse().unwrap();
+        let connected = timeout(Duration::from_secs(60), tcp.call(uri)).await.unwrap().unwrap();
+        assert_eq!(connected.inner().peer_addr().unwrap(), answering);
+        drop(full);
     }
 }

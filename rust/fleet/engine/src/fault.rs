@@ -6,6 +6,8 @@ use std::{fmt, io};
 
 use rustls::{AlertDescription, CertificateError};
 
+use crate::tls::is_an_authoritys;
+
 /// A clock of a stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Phase {
@@ -143,8 +145,8 @@ impl Fault {
         if find::<NameNotFound>(error).is_some() {
             return Self::Name { proxy };
         }
-        let errno = chain(error).filter_map(|link| link.downcast_ref::<io::Error>());
-        Self::Unreachable { proxy, errno: errno.filter_map(io::Error::raw_os_error).last() }
+        let errors = chain(error).filter_map(|link| link.downcast_ref::<io::Error>());
+        Self::Unreachable { proxy, errno: errors.filter_map(number_of).last() }
     }
 
     /// The fault of a handshake of TLS, or of a connection that broke in it.
@@ -161,10 +163,18 @@ impl Fault {
     }
 }
 
+/// The system's number of an error; of an address that was given up for another, the same as if
+/// the system had done so.
+fn number_of(error: &io::Error) -> Option<i32> {
+    let is_late = error.kind() == io::ErrorKind::TimedOut;
+    error.raw_os_error().or(is_late.then_some(nix::errno::Errno::ETIMEDOUT as i32))
+}
+
 /// The reason for which TLS failed, in a few words without a name, and whether it is that the
 /// certificate's issuer is not trusted.
 fn reason_of(error: &rustls::Error) -> (String, bool) {
     let reason = match error {
+        error if is_an_authoritys(error) => return distrusted(),
         rustls::Error::InvalidCertificate(certificate) => {
             return reason_of_certificate(certificate);
         }
@@ -190,15 +200,17 @@ fn reason_of_certificate(error: &CertificateError) -> (String, bool) {
         CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
             "certificate is not valid for the host's name"
         }
-        CertificateError::UnknownIssuer => {
-            return ("the certificate's issuer is not trusted".to_owned(), true);
-        }
+        CertificateError::UnknownIssuer => return distrusted(),
         CertificateError::Revoked => "certificate is revoked",
         CertificateError::BadEncoding => "certificate makes no sense",
         CertificateError::BadSignature => "certificate has a bad signature",
         _ => "certificate is not valid",
     };
     (reason.to_owned(), false)
+}
+
+fn distrusted() -> (String, bool) {
+    ("the certificate's issuer is not trusted".to_owned(), true)
 }
 
 /// An alert's name in words: `HandshakeFailure` is `handshake failure`.

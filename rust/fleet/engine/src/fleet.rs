@@ -1,6 +1,7 @@
 //! The threads of a fleet, and how they are spoken to from others.
 
 use std::io;
+use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -14,7 +15,7 @@ use crate::clock::Clock;
 use crate::job::{Job, Ticket};
 use crate::outbox::{Due, Taken, Waiting, lock};
 use crate::request::Request;
-use crate::settings::Settings;
+use crate::settings::{Settings, Stamps};
 use crate::shared::Shared;
 use crate::worker::{self, Command};
 
@@ -27,6 +28,9 @@ pub struct Fleet {
     /// The process that has the threads. A fork of it has none of them.
     process: u32,
     clock: Clock,
+    stamps: Stamps,
+    /// Held, so that the system takes the times.
+    _stamping: Option<OwnedFd>,
     waiting: Arc<Waiting>,
     threads: Vec<Thread>,
     next: AtomicUsize,
@@ -46,14 +50,15 @@ impl Fleet {
     /// # Errors
     /// Where the system has no more threads or descriptors, or no times of the kernel.
     pub fn new(settings: Settings) -> io::Result<Self> {
-        if !settings.stamps.are_known() {
-            return Err(io::ErrorKind::Unsupported.into());
-        }
+        let stamps = settings.stamps;
+        let stamping = stamps.turn_on()?;
         let (clock, threads) = (Clock::new(), settings.threads.max(1));
         let (waiting, settings) = (Arc::new(Waiting::new(settings.max_rows)), Arc::new(settings));
         let mut fleet = Self {
             process: std::process::id(),
             clock,
+            stamps,
+            _stamping: stamping,
             waiting: Arc::clone(&waiting),
             threads: Vec::with_capacity(threads),
             next: AtomicUsize::new(0),
@@ -69,6 +74,11 @@ impl Fleet {
     /// Whether this process has the threads: a fork has none, and may do nothing but drop it.
     pub fn is_ours(&self) -> bool {
         self.process == std::process::id()
+    }
+
+    /// Where the times of its reads are taken.
+    pub fn stamps(&self) -> Stamps {
+        self.stamps
     }
 
     /// Whether it was closed.
@@ -170,11 +180,13 @@ impl Drop for Fleet {
 
 impl Thread {
     fn start(number: usize, shared: Arc<Shared>) -> io::Result<Self> {
+        let coalescing = Arc::clone(&shared.coalescing);
         let runtime = Builder::new_current_thread()
             .enable_io()
             .enable_time()
             .max_blocking_threads(RESOLVERS)
             .thread_name("fleet-names")
+            .on_thread_park(move || coalescing.rest())
             .build()?;
         let (commands, receiver) = unbounded_channel();
         let own = Arc::clone(&shared);

@@ -1,7 +1,7 @@
 //! What a stream's task, its connection and its caller tell each other.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, Ordering};
 use std::task::Waker;
 
 use atomic_waker::AtomicWaker;
@@ -45,6 +45,8 @@ pub(crate) struct Job {
     stopped: AtomicU8,
     /// Pieces of the body that a connection was given.
     sent: AtomicU32,
+    /// Whether a connection was given all of it.
+    is_sent_whole: AtomicBool,
     interim_heads: AtomicU32,
     task: AtomicWaker,
 }
@@ -56,6 +58,11 @@ impl Job {
     /// Wakes this task when something is told.
     pub(crate) fn listen(&self, waker: &Waker) {
         self.task.register(waker);
+    }
+
+    /// Forgets the task, whose memory would be held for as long as somebody keeps the ticket.
+    pub(crate) fn end(&self) {
+        drop(self.task.take());
     }
 
     pub(crate) fn cancel(&self) {
@@ -82,6 +89,14 @@ impl Job {
         self.task.wake();
     }
 
+    pub(crate) fn note_sent_whole(&self) {
+        self.is_sent_whole.store(true, Ordering::Release);
+    }
+
+    pub(crate) fn is_sent_whole(&self) -> bool {
+        self.is_sent_whole.load(Ordering::Acquire)
+    }
+
     pub(crate) fn sent(&self) -> u32 {
         self.sent.load(Ordering::Acquire)
     }
@@ -90,5 +105,26 @@ impl Job {
         // The first reason stays.
         let _ = self.stopped.compare_exchange(0, why, Ordering::AcqRel, Ordering::Acquire);
         self.task.wake();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::task::Wake;
+
+    struct Task;
+
+    impl Wake for Task {
+        fn wake(self: Arc<Self>) {}
+    }
+
+    #[test]
+    fn a_ticket_holds_no_task_that_has_ended() {
+        let (job, task) = (Job::default(), Arc::new(Task));
+        job.listen(&Waker::from(Arc::clone(&task)));
+        assert_eq!(Arc::strong_count(&task), 2);
+        job.end();
+        assert_eq!(Arc::strong_count(&task), 1);
     }
 }

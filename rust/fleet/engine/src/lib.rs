@@ -8,8 +8,12 @@
 //! and proxies above that, hyper takes HTTP off, `stream` leads it through `inflate` into the
 //! core's decoder, whose deltas `rows` writes down; `outbox` hands them over.
 
+#[cfg(not(unix))]
+compile_error!("a fleet is for Linux and macOS: it calls its taker through a Unix socket");
+
 mod clock;
 mod clocks;
+mod coalescing;
 mod connecting;
 mod ended;
 mod fault;
@@ -27,6 +31,7 @@ mod stamped;
 mod stream;
 mod tls;
 mod tunnel;
+mod upload;
 mod worker;
 
 pub use clock::Clock;

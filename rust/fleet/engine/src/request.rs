@@ -33,7 +33,8 @@ impl Request {
     /// A request to `url`, with these headers and this body.
     ///
     /// # Errors
-    /// For a URL without scheme or host, and for a header that HTTP does not allow.
+    /// For a URL without scheme or host, for a header that HTTP does not allow, and for tens of
+    /// thousands of them.
     pub fn new<'h>(
         url: &str,
         headers: impl IntoIterator<Item = (&'h str, &'h str)>,
@@ -48,7 +49,7 @@ impl Request {
             let name = name.parse::<HeaderName>().map_err(|_| BadRequest::Header)?;
             let value =
                 HeaderValue::from_bytes(value.as_bytes()).map_err(|_| BadRequest::Header)?;
-            map.insert(name, value);
+            map.try_insert(name, value).map_err(|_| BadRequest::Header)?;
         }
         Ok(Self { tag: 0, at: None, dialect: Some(Dialect::OpenAi), uri, headers: map, body })
     }
@@ -84,6 +85,9 @@ mod tests {
         assert_eq!(refused("http://a b/"), BadRequest::Url);
         let header = Request::new("http://h/", [("a b", "c")], Bytes::new());
         assert_eq!(header.unwrap_err(), BadRequest::Header);
+        let names: Vec<String> = (0..40_000).map(|number| format!("x-{number}")).collect();
+        let many = Request::new("http://h/", names.iter().map(|n| (&**n, "")), Bytes::new());
+        assert_eq!(many.unwrap_err(), BadRequest::Header);
     }
 
     #[test]

@@ -43,6 +43,9 @@ impl Body for Sending {
         this.is_begun = true;
         this.job.note_sending();
         let piece = this.rest.split_to(PIECE.min(this.rest.len()));
+        if this.rest.is_empty() {
+            this.job.note_sent_whole();
+        }
         Poll::Ready(Some(Ok(Frame::data(piece))))
     }
 

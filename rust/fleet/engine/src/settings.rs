@@ -1,10 +1,13 @@
 //! What a fleet is told once, for all of its streams.
 
+use std::io;
+use std::os::fd::OwnedFd;
 use std::time::Duration;
 
 use http::{HeaderValue, Uri};
 
 use crate::rows::Keep;
+use crate::stamped::kernel;
 use crate::tls::Trust;
 
 /// The settings of a fleet.
@@ -18,6 +21,8 @@ pub struct Settings {
     pub max_rows: usize,
     /// Where the time of a read is taken.
     pub stamps: Stamps,
+    /// How long a busy thread may rest before it reads again; `None` for what suits its stamps.
+    pub coalesce: Option<Duration>,
     /// The clocks of a stream.
     pub timeouts: Timeouts,
     /// Decoded bytes of one reply at most; `None` for no limit.
@@ -26,6 +31,23 @@ pub struct Settings {
     pub proxy: Option<Proxy>,
     /// Whom to trust over TLS.
     pub trust: Trust,
+}
+
+/// How long a thread may rest where the kernel takes the times: no rest makes those later, but what
+/// comes of one stream meanwhile has one time.
+const COALESCE: Duration = Duration::from_micros(500);
+
+/// How long it may rest where it takes the times itself.
+const COALESCE_BEFORE_STAMP: Duration = Duration::from_micros(100);
+
+impl Settings {
+    /// How long a busy thread may rest before it reads again.
+    pub(crate) fn coalesce(&self) -> Duration {
+        self.coalesce.unwrap_or(match self.stamps {
+            Stamps::Kernel => COALESCE,
+            Stamps::Read => COALESCE_BEFORE_STAMP,
+        })
+    }
 }
 
 /// Where the time of a read is taken.
@@ -38,9 +60,22 @@ pub enum Stamps {
 }
 
 impl Stamps {
+    /// The best that this system has.
+    pub fn best() -> Self {
+        if Self::Kernel.are_known() { Self::Kernel } else { Self::Read }
+    }
+
     /// Whether this system has them.
     pub fn are_known(self) -> bool {
-        self == Self::Read || cfg!(target_os = "linux")
+        self.turn_on().is_ok()
+    }
+
+    /// Has the system take the times, as long as what is returned is held.
+    pub(crate) fn turn_on(self) -> io::Result<Option<OwnedFd>> {
+        match self {
+            Self::Read => Ok(None),
+            Self::Kernel => kernel::turned_on().map(Some),
+        }
     }
 }
 

@@ -8,6 +8,7 @@ use hyper_util::client::legacy::Client;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 
 use crate::clock::Clock;
+use crate::coalescing::Coalescing;
 use crate::connecting::Connector;
 use crate::outbox::{Outbox, Waiting};
 use crate::sending::Sending;
@@ -28,6 +29,7 @@ pub(crate) struct Shared {
     pub(crate) clock: Clock,
     pub(crate) waiting: Arc<Waiting>,
     pub(crate) outbox: Outbox,
+    pub(crate) coalescing: Arc<Coalescing>,
     pub(crate) client: Client<Connector, Sending>,
 }
 
@@ -43,7 +45,8 @@ impl Shared {
             .http1_allow_obsolete_multiline_headers_in_responses(true)
             .http1_allow_spaces_after_header_name_in_responses(true)
             .build(connector);
-        Self { settings, clock, waiting, outbox: Outbox::default(), client }
+        let coalescing = Arc::new(Coalescing::new(settings.coalesce(), clock));
+        Self { settings, clock, waiting, outbox: Outbox::default(), coalescing, client }
     }
 }
 

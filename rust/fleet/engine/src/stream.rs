@@ -8,7 +8,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::header::{CONTENT_ENCODING, CONTENT_TYPE, PROXY_AUTHORIZATION};
 use http::uri::Scheme;
-use http::{HeaderMap, Response};
+use http::{HeaderMap, HeaderValue, Response};
 use http_body::Body;
 use hyper::body::Incoming;
 use tailrace_core::{DeltaDecoder, DeltaOptions, End, Framing};
@@ -26,6 +26,7 @@ use crate::rows::{Keep, RowSink, Source};
 use crate::sending::Sending;
 use crate::shared::Shared;
 use crate::stamped::Stamp;
+use crate::upload::Upload;
 
 /// Bytes unpacked between two turns of the thread's other streams.
 const UNPACKED_A_TURN: usize = 256 * 1024;
@@ -38,7 +39,8 @@ const MAX_TIME_BEHIND: Duration = Duration::from_millis(500);
 pub(crate) async fn run(shared: Arc<Shared>, job: Arc<Job>, request: Request) {
     let record = Record::new(Arc::clone(&shared), &request);
     let clocks = Clocks::new(shared.settings.timeouts);
-    Stream { shared, job, record, clocks }.run(request).await;
+    Stream { shared, job: Arc::clone(&job), record, clocks }.run(request).await;
+    job.end();
 }
 
 /// Why a stream is over before its reply's end.
@@ -73,10 +75,21 @@ struct Stream {
 impl Stream {
     async fn run(mut self, request: Request) {
         let mut reply = Box::new(Reply::new(&request, self.shared.settings.keep));
-        match self.open(request, &mut reply).await {
-            Ok(body) => self.read(body, reply).await,
-            Err(Over::Cancelled) => self.record.cancelled(),
-            Err(Over::Fault(fault)) => self.record.hand_over(Some(fault)),
+        let over = match self.open(request, &mut reply).await {
+            Ok(body) => return self.read(body, reply).await,
+            Err(over) => over,
+        };
+        self.leave_upload(&reply);
+        match over {
+            Over::Cancelled => self.record.cancelled(),
+            Over::Fault(fault) => self.record.hand_over(Some(fault)),
+        }
+    }
+
+    /// Gives the connection up on which a reply came before all of its request was sent.
+    fn leave_upload(&self, reply: &Reply) {
+        if !self.job.is_sent_whole() || reply.upload.is_held_up() {
+            reply.upload.give_up();
         }
     }
 
@@ -85,7 +98,7 @@ impl Stream {
         if let Some(due) = request.at.and_then(|at| self.shared.clock.instant_at(at)) {
             self.clocks.until(&self.job, sleep_until(due.into())).await?;
         }
-        self.clocks.begin();
+        self.clocks.begin(self.shared.coalescing.connect());
         let now = self.shared.clock.now();
         self.record.note(|ended| ended.sent = Some(now));
         let sent = self.shared.client.request(self.http_request(request));
@@ -119,6 +132,7 @@ impl Stream {
     ) -> Result<Incoming, Over> {
         let (mut head, body) = response.into_parts();
         reply.stamp = head.extensions.remove::<Stamp>().unwrap_or_default();
+        reply.upload = head.extensions.remove::<Upload>().unwrap_or_default();
         let (status, read) = (head.status.as_u16(), reply.stamp.read());
         let may_answer = may_answer(status, &head.headers, self.shared.settings.proxy.is_some());
         let coding = head.headers.get(CONTENT_ENCODING).map(|value| text_of(value.as_bytes()));
@@ -126,7 +140,7 @@ impl Stream {
         self.record.note(|ended| {
             ended.status = Some(status);
             ended.first_byte = Some(read);
-            ended.headers = head.headers;
+            ended.headers = apart(&head.headers);
         });
         if !may_answer {
             return Err(Fault::NoAnswer.into());
@@ -140,6 +154,7 @@ impl Stream {
     async fn read(mut self, mut body: Incoming, mut reply: Box<Reply>) {
         let over = self.read_on(&mut body, &mut reply).await;
         let is_over = matches!(over, Ok(false));
+        self.leave_upload(&reply);
         match over {
             Err(Over::Cancelled) => {
                 reply.note_in(&mut self.record);
@@ -170,6 +185,8 @@ impl Stream {
             };
             let frame = frame.map_err(|_| Fault::Broken)?;
             if let Ok(bytes) = frame.into_data() {
+                // Now: while they are unpacked the connection may read on.
+                reply.source.at = reply.stamp.read();
                 self.take(&bytes, reply).await?;
             }
         }
@@ -201,7 +218,6 @@ impl Stream {
         let room = self.shared.settings.max_reply_bytes.map_or(u64::MAX, |most| most - reply.bytes);
         let taken = bytes.get(..usize::try_from(room).unwrap_or(usize::MAX)).unwrap_or(bytes);
         reply.bytes += taken.len() as u64;
-        reply.source.at = reply.stamp.read();
         match &mut reply.kept {
             Some(kept) => kept.extend_from_slice(taken),
             None => self.write(reply, |sink, decoder| decoder.feed(taken, sink)),
@@ -264,6 +280,7 @@ impl Over {
 struct Reply {
     source: Source,
     stamp: Stamp,
+    upload: Upload,
     /// Of a reply that is decoded.
     decoder: Option<DeltaDecoder>,
     /// Its text, where that is kept.
@@ -285,6 +302,7 @@ impl Reply {
         Self {
             source: Source { tag, at: 0, keep, wants_tokens: request.wants_tokens() },
             stamp: Stamp::default(),
+            upload: Upload::default(),
             decoder: None,
             text: matches!(keep, Keep::Text | Keep::All).then(String::new),
             kept: (keep == Keep::Body).then(Vec::new),
@@ -349,6 +367,17 @@ impl Reply {
             ended.body = self.kept.take();
         });
     }
+}
+
+/// The headers with values of their own: those of hyper are parts of the connection's buffer, which
+/// they would keep as long as the stream lasts.
+fn apart(headers: &HeaderMap) -> HeaderMap {
+    let own = |value: &HeaderValue| HeaderValue::from_bytes(value.as_bytes());
+    let mut apart = HeaderMap::with_capacity(headers.len());
+    for (name, value) in headers {
+        apart.append(name, own(value).unwrap_or_else(|_| value.clone()));
+    }
+    apart
 }
 
 /// Whether a reply with this head may hold an answer: no redirect, no challenge, nothing of a proxy

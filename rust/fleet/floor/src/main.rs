@@ -51,6 +51,8 @@ struct Run {
     events: usize,
     per_write: usize,
     interval: f64,
+    /// Before it asks its sockets again.
+    rest: Duration,
 }
 
 impl Run {
@@ -67,6 +69,9 @@ impl Run {
             events: of("--events")?.parse()?,
             per_write: of("--per-write")?.parse()?,
             interval: of("--interval")?.parse()?,
+            rest: Duration::from_secs_f64(
+                given.get("--rest").map_or(Ok(0.0), |rest| rest.parse())?,
+            ),
         })
     }
 
@@ -88,6 +93,7 @@ struct Floor {
     deltas: usize,
     whole: usize,
     stamp: u128,
+    rest: Duration,
 }
 
 impl Floor {
@@ -116,11 +122,15 @@ impl Floor {
             deltas: 0,
             whole: 0,
             stamp: 0,
+            rest: run.rest,
         })
     }
 
     /// Waits once, and reads and decodes what is there.
     fn turn(&mut self) -> Result<(), Box<dyn Error>> {
+        if !self.rest.is_zero() {
+            sleep(self.rest);
+        }
         self.poll.poll(&mut self.ready, None)?;
         for event in &self.ready {
             let stream = &mut self.streams[event.token().0];

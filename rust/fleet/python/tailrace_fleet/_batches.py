@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import threading
 from collections import deque
 from typing import TYPE_CHECKING, Self
 
@@ -13,6 +14,7 @@ from tailrace_fleet._native import KINDS
 
 if TYPE_CHECKING:
     from tailrace_fleet._faults import Circumstances
+    from tailrace_fleet._fleet import Fleet
     from tailrace_fleet._native import Engine, Facts, Rows
 
 __all__ = ["KINDS", "Batch", "Batches", "Taking"]
@@ -75,17 +77,19 @@ class Taking:
         self._around = around
         self._ready: deque[tuple[Rows, list[Facts]]] = deque()
         self._bell: socket.socket | None = None
-        self._is_busy = False
+        self._turn = threading.Lock()
+        self._is_closed = False
 
     def enter(self) -> None:
         """Begin to wait; `InvalidRequestError` where somebody else does."""
-        if self._is_busy:
+        if not self._turn.acquire(blocking=False):
             raise InvalidRequestError("somebody else takes this fleet's batches: one at a time")
-        self._is_busy = True
 
     def leave(self) -> None:
         """End to wait."""
-        self._is_busy = False
+        self._turn.release()
+        if self._is_closed:
+            self.close()
 
     def next(self, max_wait: float) -> Batch | float | None:
         """Return a batch, the seconds until there is one, or None where there will be none."""
@@ -96,8 +100,10 @@ class Taking:
             self._ready.extend(self._engine.take())
         if not self._ready:
             return max_wait
-        rows, ended = self._ready.popleft()
-        return Batch(rows, [Ended(facts, self._around) for facts in ended])
+        rows, ended = self._ready[0]
+        batch = Batch(rows, [Ended(facts, self._around) for facts in ended])
+        self._ready.popleft()  # not before: what interrupts the making of records loses none
+        return batch
 
     def wait(self, seconds: float) -> None:
         """Wait in this thread until there is more, at most so many seconds."""
@@ -116,10 +122,14 @@ class Taking:
             pass
 
     def close(self) -> None:
-        """Close the socket of the bell."""
+        """Close the socket of the bell; where somebody waits at it, that does so when it leaves."""
+        self._is_closed = True
+        if not self._turn.acquire(blocking=False):
+            return
         if self._bell is not None:
             self._bell.close()
             self._bell = None
+        self._turn.release()
 
 
 class Batches:
@@ -128,10 +138,11 @@ class Batches:
     It ends when nothing is under way and all was taken. `Fleet.batches` makes it.
     """
 
-    def __init__(self, taking: Taking, max_wait: float) -> None:
-        """Take from `taking`; a fleet does so."""
+    def __init__(self, taking: Taking, max_wait: float, fleet: Fleet) -> None:
+        """Take from `taking`, as `fleet` has it done, which lives as long as this."""
         self._taking = taking
         self._max_wait = max_wait
+        self._fleet = fleet  # which would be closed if nobody else held it
 
     def __iter__(self) -> Self:
         return self

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from tailrace import errors
 from tailrace.transport import _rules as rules
-from tailrace.transport._session import check_answer
+from tailrace.transport._answers import check_answer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -96,7 +96,8 @@ def _no_http(facts: Facts, around: Circumstances) -> errors.TailraceError:
 
 def _head(facts: Facts, around: Circumstances) -> errors.TailraceError:
     del around
-    return errors.LimitExceeded(f"{rules.origin(facts.url)} sent headers longer than 131072 bytes")
+    site = rules.origin(facts.url)
+    return errors.LimitExceeded(f"{site} sent headers of more than 131072 bytes, or of 256 fields")
 
 
 def _interim_heads(facts: Facts, around: Circumstances) -> errors.TailraceError:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, Literal, NoReturn, Self
 
 from tailrace.errors import InvalidProxyError, InvalidRequestError
@@ -16,7 +17,7 @@ from tailrace_fleet._trust import trust_of
 
 if TYPE_CHECKING:
     import ssl
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Mapping
     from types import TracebackType
 
     from tailrace.transport._rules import Proxy
@@ -30,7 +31,10 @@ Stamps = Literal["read", "kernel"]
 _KEEPS = ("counts", "text", "all", "body")
 _STAMPS = ("read", "kernel")
 _MOST_THREADS = 64
+_LONGEST_WAIT = 3600.0
+_LONGEST_REST = 0.1
 _MOST_ROWS = 2**32
+_MOST_BYTES = 2**63  # nobody has so many
 
 
 class Fleet:
@@ -44,14 +48,20 @@ class Fleet:
     besides the rows: nothing (``counts``), their ``text``, ``all`` that their rows tell, or their
     ``body``, undecoded. `max_rows`: rows that wait to be taken; when there are so many, or 64 MiB
     of kept text, nothing more is read until some were taken, so that the servers wait. `stamps`:
-    where the times of the rows are taken, behind the ``read`` or in the ``kernel`` (Linux).
+    where the times of the rows are taken, behind the ``read``, or in the ``kernel`` when the packet
+    came in, which Linux alone knows (None: in the kernel where that can be). `coalesce`: seconds,
+    up to 0.1, for which a busy thread may rest before it reads again, so that it is woken once for
+    many streams. What comes of one stream within a rest has the time of its last packet; other
+    times of the kernel get no later by it, and nothing rests while a stream connects (None: 0.0005
+    with times of the kernel, 0.0001 with others; 0: it never rests).
     `dialect`: of the replies, one of `tailrace.DIALECTS` or ``auto``.
 
     `connect_timeout`, `first_byte_timeout`, `idle_timeout`, `total_timeout`: the clocks of each
     stream in seconds, None for no clock, those of `tailrace.transport.Timeouts`.
     `max_reply_bytes`: decoded bytes of one reply (None: no cap). `proxy`: URL of a proxy, ``http``
     or ``https``, that may hold a user and password. `tls`: an `ssl.SSLContext` whose authorities,
-    and versions of TLS, are trusted (None: those that Python trusts by default).
+    and versions of TLS, are trusted (None: those that Python trusts by default); all else of it,
+    such as a client's certificate, cannot be read out of it, and is not used.
 
     Raises `InvalidRequestError` for what is none of this, `InvalidProxyError` for another proxy,
     `TailraceError` where the system has no thread or descriptor left.
@@ -63,7 +73,8 @@ class Fleet:
         threads: int = 1,
         keep: Keep = "counts",
         max_rows: int = 1_000_000,
-        stamps: Stamps = "read",
+        stamps: Stamps | None = None,
+        coalesce: float | None = None,
         dialect: str = "openai",
         connect_timeout: float | None = 10.0,
         first_byte_timeout: float | None = 120.0,
@@ -79,6 +90,7 @@ class Fleet:
             "idle": checked_seconds("idle_timeout", idle_timeout),
             "total": checked_seconds("total_timeout", total_timeout),
         }
+        rest = None if coalesce is None else _seconds_up_to("coalesce", coalesce, _LONGEST_REST)
         self._dialect = checked_dialect(dialect)
         cap = Limits(max_reply_bytes=max_reply_bytes).max_reply_bytes
         around = Circumstances(_fleets_proxy(proxy), seconds, cap)
@@ -86,11 +98,12 @@ class Fleet:
             threads=_within("threads", threads, _MOST_THREADS),
             keep=_one_of("keep", keep, _KEEPS),
             max_rows=_within("max_rows", max_rows, _MOST_ROWS),
-            stamps=_one_of("stamps", stamps, _STAMPS),
+            stamps=None if stamps is None else _one_of("stamps", stamps, _STAMPS),
+            coalesce=rest,
             timeouts=(
                 seconds["connect"], seconds["first byte"], seconds["idle"], seconds["total"]
             ),
-            max_reply_bytes=cap,
+            max_reply_bytes=None if cap is None else min(cap, _MOST_BYTES),
             proxy=_given_proxy(around.proxy),
             trust=trust_of(tls),
         )  # fmt: skip
@@ -111,8 +124,9 @@ class Fleet:
 
         `json`: its body as an object, or `data`: as bytes or text; one of the two. `headers`, a
         Content-Type among them, override the default ones. `tag`: a number of the caller's for its
-        rows. `at`: when to send it, in nanoseconds as `time.monotonic_ns` counts them (None, or a
-        time that is past: at once). `dialect`: of its reply, in place of the fleet's.
+        rows. `at`: when to send it, in nanoseconds as `time.monotonic_ns` counts them, a year ahead
+        at most (None, or a time that is past: at once). `dialect`: of its reply, in place of the
+        fleet's.
 
         Raises `InvalidRequestError` for what cannot be sent, on a closed fleet, and in a process
         that was forked from the fleet's.
@@ -125,6 +139,10 @@ class Fleet:
 
         Raises `InvalidRequestError` for the first that cannot be sent.
         """
+        if not isinstance(requests, Iterable):
+            raise InvalidRequestError(
+                f"submit_many takes many requests, not one {type(requests).__name__}"
+            )
         return self._engine.submit([prepared(each, self._dialect) for each in requests])
 
     def batches(self, max_wait: float = 0.05) -> Batches:
@@ -136,11 +154,14 @@ class Fleet:
         `InvalidRequestError` is raised, and for a `max_wait` below 0, and on a closed fleet. One
         that waits while the fleet is closed sees the end.
         """
-        wrong = isinstance(max_wait, bool) or not isinstance(max_wait, int | float)
-        if wrong or not 0 <= max_wait <= _LONGEST_WAIT:
-            raise InvalidRequestError("max_wait must be a number of seconds from 0 to 3600")
+        wait = _seconds_up_to("max_wait", max_wait, _LONGEST_WAIT)
         self._engine.check()
-        return Batches(self._taking, max_wait)
+        return Batches(self._taking, wait, self)
+
+    @property
+    def stamps(self) -> Stamps:
+        """Where the times of the rows are taken: behind the ``read``, or in the ``kernel``."""
+        return "kernel" if self._engine.stamps == "kernel" else "read"
 
     @property
     def under_way(self) -> int:
@@ -193,9 +214,6 @@ class Fleet:
         return f"<Fleet {state}>"
 
 
-_LONGEST_WAIT = 3600
-
-
 def _fleets_proxy(url: str | None) -> Proxy | None:
     proxy = checked_proxy(url)
     if proxy is not None and proxy.is_socks:
@@ -228,3 +246,9 @@ def _within(name: str, value: Any, most: int) -> int:
     if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= most:
         raise InvalidRequestError(f"{name} must be a whole number from 1 to {most}, not {value!r}")
     return value
+
+
+def _seconds_up_to(name: str, value: Any, most: float) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= most:
+        raise InvalidRequestError(f"{name} must be a number of seconds from 0 to {most:g}")
+    return float(value)

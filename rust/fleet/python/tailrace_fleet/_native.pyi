@@ -24,7 +24,8 @@ class Engine:
         threads: int,
         keep: str,
         max_rows: int,
-        stamps: str,
+        stamps: str | None,
+        coalesce: float | None,
         timeouts: tuple[float | None, float | None, float | None, float | None],
         max_reply_bytes: int | None,
         proxy: tuple[str, bytes | None] | None,
@@ -50,6 +51,10 @@ class Engine:
 
     def bell(self) -> int:
         """Return the descriptor of a socket into which a byte comes whenever the bell rings."""
+
+    @property
+    def stamps(self) -> str:
+        """Where the times of the rows are taken."""
 
     @property
     def under_way(self) -> int:

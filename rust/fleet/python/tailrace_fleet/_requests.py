@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -19,7 +20,9 @@ __all__ = ["Prepared", "Request", "checked_dialect", "prepared"]
 Prepared: TypeAlias = tuple[str, list[tuple[str, str]], bytes, int, int | None, str]
 """URL, headers, body, tag, due time and dialect of a request, as the engine takes them."""
 
+_LONGEST_URL = 65_534  # of the library that sends it
 _WHOLE = range(-(2**63), 2**63)
+_YEAR = 366 * 24 * 3600 * 1_000_000_000  # nanoseconds
 _OFFERED = {**DEFAULT_HEADERS, "accept-encoding": "identity"}
 _JSON = json.JSONEncoder(ensure_ascii=False, allow_nan=False)
 
@@ -53,13 +56,19 @@ def prepared(request: Request, dialect: str) -> Prepared:
 
     Raises `InvalidRequestError` for what cannot be sent.
     """
+    if not isinstance(request, Request):
+        raise InvalidRequestError(
+            f"submit_many takes objects of tailrace.fleet.Request, not {type(request).__name__}"
+        )
     target = checked_url(request.url)
+    if len(target.url) > _LONGEST_URL:
+        raise InvalidRequestError(f"the URL is longer than {_LONGEST_URL} bytes")
     signed = {"authorization": target.authorization} if target.authorization else {}
     body, typed = _body(request)
     headers = merged_headers(_OFFERED, typed, signed, checked_headers(request.headers))
     named = dialect if request.dialect is None else checked_dialect(request.dialect)
     tag = _whole("tag", request.tag)
-    at = None if request.at is None else _whole("at", request.at)
+    at = None if request.at is None else _moment(request.at)
     return target.url, list(headers.items()), body, tag, at, named
 
 
@@ -87,6 +96,16 @@ def _encoded(value: object) -> bytes:
     if not text:
         raise InvalidRequestError("json holds what JSON cannot say")
     return browser_text(text).encode()
+
+
+def _moment(at: object) -> int:
+    """Check a due time: one of another clock, such as `time.time_ns`, lies decades ahead."""
+    due = _whole("at", at)
+    if due - time.monotonic_ns() > _YEAR:
+        raise InvalidRequestError(
+            "at lies more than a year ahead: it counts as time.monotonic_ns() does"
+        )
+    return due
 
 
 def _whole(name: str, value: object) -> int:

@@ -17,7 +17,7 @@ def trust_of(context: ssl.SSLContext | None) -> Trust:
     """Return the trust of `context`: its authorities, and the versions of TLS that it allows.
 
     None: what Python trusts by default. Raises `InvalidRequestError` for a context that does not
-    verify servers.
+    verify servers, that asks for lists of revoked certificates, or that shows no authority.
     """
     if context is None:
         paths = ssl.get_default_verify_paths()
@@ -29,7 +29,18 @@ def trust_of(context: ssl.SSLContext | None) -> Trust:
             "tls does not verify servers (verify_mode, check_hostname): a fleet always does, so "
             "load the server's certificate into the context"
         )
-    return Trust(context.get_ca_certs(binary_form=True), _versions_of(context))
+    if context.verify_flags & ssl.VERIFY_CRL_CHECK_LEAF:
+        raise InvalidRequestError(
+            "tls wants certificates looked up in lists of revoked ones (verify_flags), which a "
+            "fleet cannot do"
+        )
+    authorities = context.get_ca_certs(binary_form=True)
+    if not authorities:
+        raise InvalidRequestError(
+            "tls shows no authority to trust: load them from a file (cafile), for those of a "
+            "folder (capath) are OpenSSL's alone, or give no context for what Python trusts"
+        )
+    return Trust(authorities, _versions_of(context))
 
 
 def _versions_of(context: ssl.SSLContext) -> tuple[bool, bool]:

@@ -88,6 +88,7 @@ pub fn settings() -> Settings {
         keep: Keep::Text,
         max_rows: 1_000_000,
         stamps: Stamps::Read,
+        coalesce: None,
         timeouts: Timeouts {
             connect: seconds(60),
             first_byte: seconds(60),
