@@ -36,9 +36,8 @@ async fn a_body_in_a_box_has_its_error_made_one() {
 #[tokio::test]
 async fn a_compressed_body_is_read_by_a_client_that_undoes_it() {
     let url = server::start().await;
-    let ask = async |client: reqwest::Client| {
-        client.get(format!("{url}/packed")).send().await.unwrap()
-    };
+    let ask =
+        async |client: reqwest::Client| client.get(format!("{url}/packed")).send().await.unwrap();
     let mut events = EventStream::new(Chunks::new(ask(server::client()).await.bytes_stream()));
     let event = events.next().await.unwrap().unwrap();
     assert!(event.data.starts_with("{\"choices\""), "{event:?}");
