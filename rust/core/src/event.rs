@@ -354,7 +354,7 @@ impl EventDecoder {
     /// How many ids the stream has set.
     #[cfg(any(feature = "std", feature = "stream"))]
     pub(crate) fn id_number(&self) -> u64 {
-        self.id_number
+        self.told.as_ref().map_or(0, |told| told.id_number)
     }
 
     /// The last event id in force: that of the last finished block which set one.

@@ -30,9 +30,9 @@ impl<B: Body> BodyData<B> {
         Self { body: Box::pin(body), data: None, trailers: None }
     }
 
-    /// The fields that followed the data, if some have come: behind the last event, and so behind the
-    /// end of a [`DeltaStream`](super::DeltaStream), until it is drained. A message has one section
-    /// of them; of a body that has more, 1,024 fields are kept.
+    /// The fields that followed the data, if some have come: behind the last event, and so behind
+    /// the end of a [`DeltaStream`](super::DeltaStream), until it is drained. A message has one
+    /// section of them; of a body that has more, 1,024 fields are kept.
     pub fn trailers(&self) -> Option<&HeaderMap> {
         self.trailers.as_ref()
     }

@@ -88,8 +88,8 @@ impl<R: Read> DeltaIterator<BufReader<R>> {
 }
 
 impl<R: BufRead> DeltaIterator<R> {
-    /// The deltas of a reader that has a buffer. Of that it consumes 16 KiB at a time, also where the
-    /// reply ends before.
+    /// The deltas of a reader that has a buffer. Of that it consumes 16 KiB at a time, also where
+    /// the reply ends before.
     pub fn of_buffered(reader: R, decoder: DeltaDecoder) -> Self {
         Self { reader, deltas: Deltas::new(decoder) }
     }
@@ -132,7 +132,8 @@ fn is_passing(error: &io::Error) -> bool {
     error.kind() == ErrorKind::WouldBlock
 }
 
-/// Has `take` take bytes off those that the reader has, or gets. `None` where the bytes have ended. A read that a signal interrupts is taken up again.
+/// Has `take` take bytes off those that the reader has, or gets. `None` where the bytes have ended.
+/// A read that a signal interrupts is taken up again.
 fn read<R: BufRead, T>(
     reader: &mut R,
     take: impl FnOnce(&mut &[u8]) -> T,

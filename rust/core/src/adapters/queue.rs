@@ -1,7 +1,7 @@
 //! Deltas in, the same out one by one.
 //!
-//! Short texts wait in one buffer, and get memory of their own when they are handed out: mostly what
-//! the one before has just given back.
+//! Short texts wait in one buffer, and get memory of their own when they are handed out: mostly
+//! what the one before has just given back.
 
 use alloc::collections::VecDeque;
 

@@ -134,8 +134,8 @@ impl<S: Source + Unpin> FusedStream for EventStream<S> {
 /// use tailrace_core::adapters::{BodyData, DeltaError, DeltaStream};
 /// use tailrace_core::{DeltaDecoder, DeltaOptions, Dialect};
 ///
-/// /// The answer, and the tokens that it cost: of a response of hyper's or axum's, or of reqwest's,
-/// /// which turns `into` one.
+/// /// The answer, and the tokens that it cost: of a response of hyper's or axum's, or of
+/// /// reqwest's, which turns `into` one.
 /// async fn answer<B: http_body::Body>(
 ///     response: http::Response<B>,
 /// ) -> Result<(String, u64), DeltaError<B::Error>> {
@@ -192,13 +192,14 @@ impl<S: Source + Unpin> DeltaStream<S> {
         poll_fn(|cx| self.poll_delta(cx, &mut Turn::default())).await
     }
 
-    /// Reads to the end of the bytes, and drops what comes: deltas that were not taken yet, and what
-    /// stands behind the reply's end. Without it, that is not read: a connection of HTTP/1.1 that is
-    /// not read to its reply's last byte is closed, where it could have served the next request, and
-    /// trailers stay unknown. Nothing limits how long it takes.
+    /// Reads to the end of the bytes, and drops what comes: deltas that were not taken yet, and
+    /// what stands behind the reply's end. Without it, that is not read: a connection of HTTP/1.1
+    /// that is not read to its reply's last byte is closed, where it could have served the next
+    /// request, and trailers stay unknown. Nothing limits how long it takes.
     ///
     /// # Errors
-    /// When the bytes break off, and when the reply failed or is cut, unless the stream has told it.
+    /// When the bytes break off, and when the reply failed or is cut, unless the stream has told
+    /// it.
     pub async fn drain(&mut self) -> Result<(), DeltaError<S::Error>> {
         poll_fn(|cx| self.poll_drained(cx)).await
     }
