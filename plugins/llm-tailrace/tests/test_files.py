@@ -57,7 +57,11 @@ def test_a_models_site_stays_the_one_it_was(folders: Path, monkeypatch: pytest.M
         API.format(name="mine", url="http://127.0.0.1:9/v1")
     )
     asked = model("mine")
+    monkeypatch.setenv("TAILRACE_CONFIG", "tailrace.toml")
+    named = model("mine")
     monkeypatch.chdir(folders / "two")
+    assert named.prompt("Hello").text() == answer()
+    monkeypatch.delenv("TAILRACE_CONFIG")
     assert asked.prompt("Hello").text() == answer()
 
 
