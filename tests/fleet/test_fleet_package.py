@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import ast
+import json
+import subprocess
+import sys
+import sysconfig
 import tomllib
 from inspect import getdoc
 from pathlib import Path
+from typing import Any
 
 import pytest
 import tailrace_fleet
@@ -53,3 +58,32 @@ def test_the_stub_and_help_say_the_same(name: str) -> None:
         shown.replace("`", "").split()
         == (getdoc(getattr(_native, name)) or "").replace("`", "").split()
     )
+
+
+IMPORTED = """
+import json, sys
+from tailrace.fleet import Fleet
+with Fleet() as fleet:
+    for _ in fleet.batches():
+        pass
+print(json.dumps(%s))
+"""
+
+
+def in_a_new_process(told: str) -> Any:
+    code = IMPORTED % told
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)  # noqa: S603 - ours
+    return json.loads(done.stdout)
+
+
+def test_it_imports_no_other_way_to_read() -> None:
+    """Least of all brotli, for which free-threaded Python turns its lock on."""
+    loaded = set(in_a_new_process("sorted(sys.modules)"))
+    assert loaded & {"aiohttp", "brotli", "curl_cffi", "multidict", "msgspec"} == set()
+
+
+@pytest.mark.skipif(
+    not sysconfig.get_config_var("Py_GIL_DISABLED"), reason="a question to free-threaded Python"
+)
+def test_the_extension_leaves_the_gil_off() -> None:
+    assert in_a_new_process("sys._is_gil_enabled()") is False

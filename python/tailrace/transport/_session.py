@@ -13,15 +13,13 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple, NoReturn, Self
 
 from tailrace._environment import current_loop, running_loop
 from tailrace.errors import (
-    ChallengeError,
     InvalidRequestError,
     LimitExceeded,
-    NetworkError,
-    ProxyError,
     ReplyBrokenError,
     TailraceError,
 )
 from tailrace.transport import _rules as rules
+from tailrace.transport._answers import check_answer
 from tailrace.transport._base import (
     DEFAULT_LIMITS,
     DEFAULT_TIMEOUTS,
@@ -46,16 +44,11 @@ __all__ = [
     "RuledTransport",
     "SessionOptions",
     "call_soon",
-    "check_answer",
-    "check_status",
 ]
 
 # Bytes unpacked between two turns of the event loop, as many as one read of a socket may bring.
 _BYTES_PER_TURN = 256 * 2**10
 _PIECE_COST = 16 * 2**10  # bytes that a piece counts for at least
-# RFC 9110, 15.5.8: the proxy's answer to a request that it forwards itself, without a tunnel.
-_PROXY_AUTHENTICATION = 407
-_FINAL_STATUSES = range(200, 1000)  # RFC 9110, 15; nobody asks to switch protocols
 
 
 class SessionOptions(NamedTuple):
@@ -105,24 +98,6 @@ def call_soon(
     """
     if loop is not None and not loop.is_closed():
         loop.call_soon_threadsafe(call, *arguments)
-
-
-def check_status(url: str, status: int, headers: Mapping[str, str]) -> None:
-    """Raise NetworkError for the status of a reply that is none, ChallengeError for a challenge."""
-    if status not in _FINAL_STATUSES:
-        site = rules.origin(url)
-        raise NetworkError(f"{site} answered with what is no HTTP: status {status}")
-    if rules.is_challenge(headers):
-        raise ChallengeError(status=status)
-
-
-def check_answer(
-    url: str, status: int, headers: Mapping[str, str], proxy: rules.Proxy | None
-) -> None:
-    """Raise what `check_status` does, and ProxyError for what `proxy` answers in a site's place."""
-    check_status(url, status, headers)
-    if status == _PROXY_AUTHENTICATION and proxy is not None:
-        raise ProxyError(f"the proxy {proxy.name} wants another user and password: status 407")
 
 
 class RuledTransport(Transport):

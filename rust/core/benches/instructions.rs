@@ -37,6 +37,7 @@ fn made(name: &str) -> Row {
 #[bench::openai_large_64_x4("openai_large_64_x4")]
 #[bench::openai_stream_w1_1400("openai_stream_w1_1400")]
 #[bench::openai_stream_w2_1400("openai_stream_w2_1400")]
+#[bench::openai_stream_thoughts_1400("openai_stream_thoughts_1400")]
 #[bench::ai_power_w1_1400("ai_power_w1_1400")]
 #[bench::ai_power_assistant_1400("ai_power_assistant_1400")]
 #[bench::ai_power_w5("ai_power_w5")]

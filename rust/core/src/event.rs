@@ -116,9 +116,8 @@ pub struct EventDecoder {
     lines: LineSplitter,
     line: PartialLine,
     block: Block,
-    last_event_id: String,
-    id_number: u64,
-    retry: Option<u64>,
+    /// What few streams tell.
+    told: Option<Box<Told>>,
     state: State,
     /// Whether a data line alone is an event of its own, where what servers get wrong is read, too.
     forgiving: Option<fn(&[u8]) -> bool>,
@@ -149,11 +148,21 @@ struct Block {
     has_data: bool,
     name: String,
     has_name: bool,
-    id: String,
     has_id: bool,
-    retry: Option<u64>,
+    has_retry: bool,
     /// Whether the data has several lines.
     has_lines: bool,
+}
+
+/// The ids and the reconnection time of a stream: apart, as a decoder that waits is to be small.
+#[derive(Debug, Clone, Default)]
+struct Told {
+    last_event_id: String,
+    id_number: u64,
+    /// The id of the block that is being read, where that has one.
+    id: String,
+    /// The time in force, which is the block's where that has one.
+    retry: Option<u64>,
 }
 
 /// A line of which only a part has arrived.
@@ -200,9 +209,7 @@ impl EventDecoder {
             lines: LineSplitter::default(),
             line: PartialLine::default(),
             block: Block::default(),
-            last_event_id: String::new(),
-            id_number: 0,
-            retry: None,
+            told: None,
             state: State::Open,
             forgiving: None,
             odd: None,
@@ -251,6 +258,29 @@ impl EventDecoder {
             self.release(State::Failed);
         }
         result
+    }
+
+    /// Takes the next event off `input`, where that is one line of data and lies in it whole, with its
+    /// end: most events do. `None` where the next one is another, which [`next`](Self::next) reads.
+    #[cfg(any(feature = "std", feature = "stream"))]
+    #[inline]
+    pub(crate) fn next_plain<'a>(&mut self, input: &mut &'a [u8]) -> Option<&'a [u8]> {
+        let is_at_start = matches!(self.state, State::Open)
+            && self.lines.is_past_mark()
+            && self.block.size == 0
+            && !self.line.started();
+        if !is_at_start {
+            return None;
+        }
+        self.lines.end_line(input);
+        let value = data_of(input)?;
+        let before = input.len() - value.len();
+        let (value, rest) = value.split_at(crate::line::line_end(value)?);
+        if before + value.len() > self.max_event_bytes {
+            return None;
+        }
+        *input = rest.strip_prefix(b"\n\n").or_else(|| rest.strip_prefix(b"\r\n\r\n"))?;
+        Some(value)
     }
 
     /// Whether a line that begins with `input` would be the first of an event that ends at an empty
@@ -315,14 +345,26 @@ impl EventDecoder {
         }
     }
 
+    /// Whether the stream was ended: later bytes are ignored.
+    #[cfg(any(feature = "std", feature = "stream"))]
+    pub(crate) fn has_ended(&self) -> bool {
+        matches!(self.state, State::Ended)
+    }
+
+    /// How many ids the stream has set.
+    #[cfg(any(feature = "std", feature = "stream"))]
+    pub(crate) fn id_number(&self) -> u64 {
+        self.told.as_ref().map_or(0, |told| told.id_number)
+    }
+
     /// The last event id in force: that of the last finished block which set one.
     pub fn last_event_id(&self) -> &str {
-        &self.last_event_id
+        self.told.as_ref().map_or("", |told| &told.last_event_id)
     }
 
     /// The reconnection time in force, in milliseconds.
     pub fn retry(&self) -> Option<u64> {
-        self.retry
+        self.told.as_ref().and_then(|told| told.retry)
     }
 
     /// Ends the stream, and hands the block that the end cut off to `sink`, if it has data or a
@@ -341,7 +383,7 @@ impl EventDecoder {
         self.settle_name();
         if self.block.has_data || self.block.has_name {
             self.set_last_event_id();
-            sink(self.block.event(&self.block.data, &self.last_event_id, self.id_number));
+            sink(self.block.event(&self.block.data, self.told.as_deref()));
         }
         self.release(State::Ended);
     }
@@ -518,11 +560,11 @@ impl EventDecoder {
                 self.block.set_name(forgiving::ERROR);
                 self.block.push_data(value);
             }
-            Field::Id => self.block.set_id(value),
+            Field::Id => self.set_id(value),
             Field::Retry => {
                 if let Some(milliseconds) = parse_retry(value) {
-                    self.block.retry = Some(milliseconds);
-                    self.retry = Some(milliseconds);
+                    self.block.has_retry = true;
+                    self.told.get_or_insert_default().retry = Some(milliseconds);
                 }
             }
         }
@@ -541,7 +583,7 @@ impl EventDecoder {
         let mut flow = ControlFlow::Continue(());
         if self.block.has_data || (self.block.has_name && self.forgiving.is_some()) {
             let data = whole.unwrap_or(&self.block.data);
-            flow = sink(self.block.event(data, &self.last_event_id, self.id_number));
+            flow = sink(self.block.event(data, self.told.as_deref()));
         }
         self.block.clear();
         if flow.is_break() {
@@ -550,10 +592,21 @@ impl EventDecoder {
         }
     }
 
+    fn set_id(&mut self, value: &[u8]) {
+        if memchr::memchr(0, value).is_none() {
+            self.block.has_id = true;
+            let id = &mut self.told.get_or_insert_default().id;
+            id.clear();
+            id.push_str(&decode(value));
+        }
+    }
+
     fn set_last_event_id(&mut self) {
-        if self.block.has_id {
-            std::mem::swap(&mut self.last_event_id, &mut self.block.id);
-            self.id_number += 1;
+        if self.block.has_id
+            && let Some(Told { last_event_id, id_number, id, .. }) = self.told.as_deref_mut()
+        {
+            std::mem::swap(last_event_id, id);
+            *id_number += 1;
         }
     }
 
@@ -578,6 +631,9 @@ impl EventDecoder {
     fn release(&mut self, state: State) {
         self.block = Block::default();
         self.line = PartialLine::default();
+        if let Some(told) = &mut self.told {
+            told.id = String::new();
+        }
         self.state = state;
     }
 }
@@ -589,14 +645,17 @@ impl PartialLine {
 }
 
 impl Block {
-    fn event<'a>(&'a self, data: &'a [u8], id: &'a str, id_number: u64) -> RawEvent<'a> {
+    fn event<'a>(&'a self, data: &'a [u8], told: Option<&'a Told>) -> RawEvent<'a> {
+        let (id, id_number, retry) = told.map_or(("", 0, None), |told| {
+            (&*told.last_event_id, told.id_number, told.retry.filter(|_| self.has_retry))
+        });
         RawEvent {
             kind: if self.has_data { RawKind::Event } else { RawKind::Name },
             name: self.has_name.then_some(self.name.as_str()),
             data,
             id,
             id_number,
-            retry: self.retry,
+            retry,
         }
     }
 
@@ -622,14 +681,6 @@ impl Block {
         self.name.push_str(name);
     }
 
-    fn set_id(&mut self, value: &[u8]) {
-        if memchr::memchr(0, value).is_none() {
-            self.has_id = true;
-            self.id.clear();
-            self.id.push_str(&decode(value));
-        }
-    }
-
     fn clear(&mut self) {
         self.size = 0;
         self.data.clear();
@@ -639,7 +690,7 @@ impl Block {
         self.has_data = false;
         self.has_name = false;
         self.has_id = false;
-        self.retry = None;
+        self.has_retry = false;
         self.has_lines = false;
     }
 }

@@ -7,6 +7,7 @@
 use alloc::borrow::Cow;
 
 use crate::prelude::*;
+use crate::simd::LANES;
 
 /// The text of `bytes`, when they are valid.
 pub(crate) fn validate(bytes: &[u8]) -> Option<&str> {
@@ -19,19 +20,16 @@ pub(crate) fn decode(bytes: &[u8]) -> Cow<'_, str> {
     validate(bytes).map_or_else(|| String::from_utf8_lossy(bytes), Cow::Borrowed)
 }
 
-/// The size in bytes from which on a text is not short.
-pub(crate) const SHORT: usize = 16;
-
 /// Memory for a short text.
 #[derive(Default)]
 #[repr(align(16))]
-pub(crate) struct Short([u8; SHORT]);
+pub(crate) struct Short([u8; LANES]);
 
-/// The text of the first `length` bytes, when they are valid. It takes the same steps however short
-/// it is: a loop over a few bytes ends where it cannot be foreseen, and to be wrong about that
-/// takes longer than all else here.
+/// The text of the first `length` bytes, less than all of them, when they are valid. It takes the
+/// same steps however short it is: a loop over a few bytes ends where it cannot be foreseen, and to
+/// be wrong about that takes longer than all else here.
 pub(crate) fn validate_short<'a>(
-    bytes: &[u8; SHORT],
+    bytes: &[u8; LANES],
     length: usize,
     room: &'a mut Short,
 ) -> Option<&'a str> {

@@ -363,6 +363,72 @@ fn a_stream_that_ends_within_an_event_that_may_repeat() {
     }
 }
 
+/// A beginning that is too long to be held as it came leaves nothing behind that is taken for the
+/// next one's.
+#[test]
+fn how_far_a_beginning_goes_is_told_of_that_beginning_alone() {
+    let padded =
+        |pad: &str| say(&EVENTS[1].replace(r#""pad":"""#, &format!(r#""pad":"{pad}""#)), "a");
+    let long = padded(&"x".repeat(5_000));
+    let content = memchr::memmem::find(&long, b"\"content\"").unwrap();
+    let usual = ["a", "bc", "d", "ef"].map(padded).concat();
+    let stray = b"da\"content\":\"z\"}}]}\n\n";
+    let stream = [&usual, &long, &stray[..], &usual].concat();
+    let cuts = [usual.len() + content, usual.len() + long.len() + 2];
+    let reads = [&stream[..cuts[0]], &stream[cuts[0]..cuts[1]], &stream[cuts[1]..]];
+    let (outcome, repeated) = read(remembering(Dialect::OpenAi), reads);
+    assert!(repeated > 4, "{repeated}");
+    assert_eq!(outcome, reference(Dialect::OpenAi, [&stream[..]]));
+}
+
+/// What contents are put together of: plain text, characters of each size, escapes of each kind,
+/// halves of characters, and what cannot stand in a string.
+const PIECES: [&[u8]; 26] = [
+    b"a",
+    b" the mill",
+    b"as long as a vector",
+    b"/",
+    b"\x7f",
+    "é".as_bytes(),
+    "水".as_bytes(),
+    "😀".as_bytes(),
+    b"\\n",
+    b"\\\"",
+    b"\\\\",
+    b"\\/",
+    b"\\u0000",
+    b"\\u007F",
+    b"\\u0080",
+    b"\\u07ff",
+    b"\\u0800",
+    b"\\ud7ff\\ue000\\uffff",
+    b"\\u6c34",
+    b"\\ud83d\\ude00",
+    b"\\ud83d",
+    b"\\ude00",
+    b"\\u12g4",
+    b"\xe6\xb0",
+    b"\xff",
+    b"\x1f",
+];
+
+/// Contents of which most are texts.
+fn any_content() -> impl Strategy<Value = Vec<u8>> {
+    let text = prop::sample::select(&PIECES[..20]);
+    let any = prop::sample::select(&PIECES[..]);
+    let pieces = prop_oneof![
+        3 => prop::collection::vec(text.clone(), 0..8),
+        1 => prop::collection::vec(text, 0..40),
+        1 => prop::collection::vec(any, 0..12),
+    ];
+    pieces.prop_map(|pieces| pieces.concat())
+}
+
+/// What another reader makes of the inside of a string.
+fn by_serde(content: &[u8]) -> Option<String> {
+    serde_json::from_slice(&[b"\"", content, b"\""].concat()).ok()
+}
+
 /// A stream whose events are each like one before, with a change or two or none.
 fn any_stream() -> impl Strategy<Value = Vec<u8>> {
     let content = prop::sample::select(vec![
@@ -411,6 +477,27 @@ proptest! {
         for reads in [vec![&stream[..]], cut(&stream, &offsets), stream.chunks(1).collect()] {
             let (outcome, _) = read(DeltaDecoder::new(dialect, limited(max)), reads);
             prop_assert_eq!(&outcome, &expected);
+        }
+    }
+
+    #[test]
+    fn a_content_of_any_length_is_read_as_in_full(
+        contents in prop::collection::vec(any_content(), 1..4),
+        event in prop::sample::select(&EVENTS[..5]),
+        offsets in prop::collection::vec(any::<prop::sample::Index>(), 0..6),
+    ) {
+        let dialect = if event.contains("choices") { Dialect::OpenAi } else { Dialect::AiPkit };
+        let mut stream = say(event, "a").repeat(3);
+        for content in &contents {
+            stream.extend(change(&say(event, "@"), "@", content).unwrap_or_default());
+        }
+        let expected = reference(dialect, [&stream[..]]);
+        for reads in [vec![&stream[..]], cut(&stream, &offsets), stream.chunks(1).collect()] {
+            prop_assert_eq!(&read(remembering(dialect), reads).0, &expected);
+        }
+        let texts: Option<Vec<String>> = contents.iter().map(|content| by_serde(content)).collect();
+        if let Some(texts) = texts {
+            prop_assert_eq!(expected.deltas.concat(), "aaa".to_owned() + &texts.concat());
         }
     }
 }

@@ -14,6 +14,7 @@ from yarl import URL
 
 from tailrace import errors
 from tailrace.transport import _rules as rules
+from tailrace.transport._answers import check_status
 from tailrace.transport._cookies import Jar
 from tailrace.transport._decoding import ACCEPT_ENCODING, decoder_for
 from tailrace.transport._over_aiohttp.connections import (
@@ -24,7 +25,6 @@ from tailrace.transport._over_aiohttp.connections import (
 from tailrace.transport._over_aiohttp.failures import failed_request
 from tailrace.transport._over_aiohttp.prepared import PreparedPost, drop
 from tailrace.transport._posting import Poster, WholeReply
-from tailrace.transport._session import check_status
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -70,6 +70,30 @@ pub fn unicode(events: usize) -> Reply {
     chat(Ids::Same, Spelling::Php, &pieces(events, WORDS, 1))
 }
 
+/// A reply of a model that thinks and calls a tool: reasoning in `events` short pieces, then as many
+/// of a call's arguments; all of them are the text.
+pub fn thoughts(events: usize) -> Reply {
+    let mut random = Random(40);
+    let mut stream = String::new();
+    let texts = pieces(2 * events, ASCII, 1);
+    let (thoughts, arguments) = texts.split_at(events);
+    for thought in thoughts {
+        let delta = format!(r#"{{"content":null,"reasoning_content":"{thought}"}}"#);
+        chunk(&mut stream, Ids::Same, &mut random, &delta, "null");
+    }
+    let call =
+        r#"{"tool_calls":[{"index":0,"id":"c1","function":{"name":"tide","arguments":""}}]}"#;
+    chunk(&mut stream, Ids::Same, &mut random, call, "null");
+    for piece in arguments {
+        let delta =
+            format!(r#"{{"tool_calls":[{{"index":0,"function":{{"arguments":"{piece}"}}}}]}}"#);
+        chunk(&mut stream, Ids::Same, &mut random, &delta, "null");
+    }
+    chunk(&mut stream, Ids::Same, &mut random, "{}", "\"tool_calls\"");
+    stream.push_str("data: [DONE]\n\n");
+    (stream, texts.concat())
+}
+
 /// W3: the least an event can be.
 pub fn tiny(events: usize) -> Reply {
     let stream = "data: {\"choices\":[{\"delta\":{\"content\":\"x\"}}]}\n\n".repeat(events);

@@ -104,6 +104,7 @@ pub const ROWS: &[(&str, Make)] = &[
     ("openai_large_64_x4", || Row::new(OPENAI, chat::large(MAX_EVENT_BYTES - 4 * SMALL), Reads::Of(64))),
     ("openai_stream_w1_1400", || Row::new(Work::DeltaStream, chat::short(EVENTS, Ids::Same), Reads::Of(1400))),
     ("openai_stream_w2_1400", || Row::new(Work::DeltaStream, chat::unicode(EVENTS), Reads::Of(1400))),
+    ("openai_stream_thoughts_1400", || Row::new(Work::DeltaStream, chat::thoughts(EVENTS / 2), Reads::Of(1400))),
     ("ai_power_w1_1400", || Row::new(AI_POWER, chat::short(EVENTS, Ids::Same), Reads::Of(1400))),
     ("ai_power_assistant_1400", || Row::new(AI_POWER, chat::assistant(EVENTS), Reads::Of(1400))),
     ("ai_power_w5", || Row::new(AI_POWER, chat::body(Spelling::Php), Reads::Of(1400))),
@@ -255,7 +256,11 @@ impl Row {
         let mut text = String::with_capacity(self.expected.len());
         let decoder = DeltaDecoder::new(Dialect::OpenAi, DeltaOptions::default());
         let deltas = DeltaStream::new(Chunks::new(AsStream(self.reads())), decoder);
-        each(deltas, |delta| text.push_str(delta.text().unwrap_or_default()));
+        each(deltas, |delta| match delta.as_delta() {
+            Delta::Text(piece) | Delta::Reasoning(piece) => text.push_str(piece),
+            Delta::ToolCall(call) => text.push_str(call.arguments),
+            _ => {}
+        });
         text
     }
 

@@ -144,12 +144,19 @@ impl Events {
             return false;
         };
         let max_bytes = decoder.max_event_bytes();
-        let held = decoder.held();
-        let before = held.len();
-        let Some(rest) = repeats.rest(before, bytes) else {
+        let before = decoder.held().len();
+        let rest = if repeats.goes_on(bytes) { None } else { repeats.rest(before, bytes) };
+        let Some(rest) = rest else {
             decoder.hold(bytes);
             return false;
         };
+        if let Some(content) = repeats.resumed_content(before, bytes, max_bytes, scratch) {
+            reply.events += 1;
+            reply.deliver(content, sink);
+            decoder.let_go();
+            return true;
+        }
+        let held = decoder.held();
         held.extend_from_slice(rest);
         let mut joined = &held[..];
         let Some(content) = repeats.next_content(&mut joined, max_bytes, scratch) else {

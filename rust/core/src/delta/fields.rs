@@ -75,17 +75,9 @@ pub(super) fn read_index(reader: &mut Reader<'_>) -> Result<u64, JsonError> {
     read_count(reader).map(Option::unwrap_or_default)
 }
 
-/// Reads a list of choices: the first one of which `read` says that its index is 0. Of a value that
-/// is no list, `None`.
-pub(super) fn first_choice<'a, T>(
-    reader: &mut Reader<'a>,
-    mut read: impl FnMut(&mut Reader<'a>) -> Result<Option<T>, JsonError>,
-) -> Result<Option<T>, JsonError> {
-    first_of_choices(reader, |reader| Ok((read(reader)?, 0))).map(|(first, _)| first)
-}
-
-/// As [`first_choice`], of choices of which `read` tells the index, too. Also tells how many others
-/// there are, as far as the list shows.
+/// Reads a list of choices: the first one of which `read` says that its index is 0, beside the
+/// index; of a value that is no list, `None`. Also tells how many others there are, as far as the
+/// list shows.
 pub(super) fn first_of_choices<'a, T>(
     reader: &mut Reader<'a>,
     mut read: impl FnMut(&mut Reader<'a>) -> Result<(Option<T>, u64), JsonError>,

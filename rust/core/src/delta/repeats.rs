@@ -47,17 +47,21 @@ pub(super) struct Repeats {
     length: usize,
     /// Events that repeated the layout.
     count: u64,
+    /// Bytes of the layout that the beginning of an event which is held repeats; 0 where that is not
+    /// known.
+    reached: u16,
 }
 
 impl Repeats {
     /// No layout yet.
     pub(super) fn new() -> Self {
-        Self { layout: None, credit: MAX_CREDIT, missed: false, length: 0, count: 0 }
+        Self { layout: None, credit: MAX_CREDIT, missed: false, length: 0, count: 0, reached: 0 }
     }
 
     /// Forgets the layout: what events did is no longer all that they would do.
     pub(super) fn forget(&mut self) {
         self.layout = None;
+        self.reached = 0;
     }
 
     /// How many events repeated the layout.
@@ -67,13 +71,13 @@ impl Repeats {
 
     /// The content of the event at the beginning of `input`, when that is one `data` line of at
     /// most `max_bytes` and repeats the layout. Takes the event off `input`.
+    #[inline]
     pub(super) fn next_content<'t, 'a: 't>(
         &mut self,
         input: &mut &'a [u8],
         max_bytes: usize,
         scratch: &'t mut Scratch,
     ) -> Option<&'t str> {
-        let layout = self.layout.as_ref()?;
         // Where little is left of a read, an event's end is not in it: to look for it would be in
         // vain.
         if input.len() < self.length - self.length / 4 {
@@ -81,33 +85,60 @@ impl Repeats {
         }
         let value = input.strip_prefix(FIELD)?;
         let value = value.strip_prefix(b" ").unwrap_or(value);
-        let (content, rest) = layout.split(value, scratch)?;
-        let length = input.len() - rest.len();
-        if length > max_bytes {
+        let (content, rest) = self.layout.as_ref()?.split(0, value, scratch)?;
+        self.take(0, rest, max_bytes, input)?;
+        Some(content)
+    }
+
+    /// The content of the event of which `before` bytes are held, when `input` goes on where they
+    /// end in the layout. Otherwise as [`next_content`](Self::next_content).
+    pub(super) fn resumed_content<'t, 'a: 't>(
+        &mut self,
+        before: usize,
+        input: &mut &'a [u8],
+        max_bytes: usize,
+        scratch: &'t mut Scratch,
+    ) -> Option<&'t str> {
+        let reached = usize::from(std::mem::take(&mut self.reached));
+        if reached == 0 {
             return None;
         }
-        *input = rest.strip_prefix(b"\n\n").or_else(|| rest.strip_prefix(b"\r\n\r\n"))?;
-        self.earn(length);
+        let (content, rest) = self.layout.as_ref()?.split(reached, input, scratch)?;
+        self.take(before, rest, max_bytes, input)?;
         Some(content)
+    }
+
+    /// Whether the beginning that is held and all of `input` behind it repeat the layout, as far as
+    /// that is known, and end before the content.
+    pub(super) fn goes_on(&mut self, input: &[u8]) -> bool {
+        let Some(layout) = self.layout.as_ref().filter(|_| self.reached > 0) else { return false };
+        let reached = layout.advance(self.reached, input);
+        self.reached = reached.unwrap_or(self.reached);
+        reached.is_some()
     }
 
     /// The beginning of `input` that finishes an event of which so many bytes came `before`, or a
     /// little more; `None` when the event's line goes on. An event that is too long to be put
     /// together is cut.
-    pub(super) fn rest<'a>(&self, before: usize, input: &'a [u8]) -> Option<&'a [u8]> {
+    pub(super) fn rest<'a>(&mut self, before: usize, input: &'a [u8]) -> Option<&'a [u8]> {
         // Mostly an event is about as long as the one before, and its end need not be looked for.
         let expected = (self.length + LONGER).saturating_sub(before);
         let length = if expected <= input.len() {
             expected
         } else {
-            input.len().min(line_end(input)? + LONGEST_END)
+            let Some(end) = line_end(input) else {
+                self.reached = 0;
+                return None;
+            };
+            input.len().min(end + LONGEST_END)
         };
         input.get(..length.min(KEPT_BYTES))
     }
 
     /// Whether an event with this beginning, whose line goes on, may repeat the layout: as far as
-    /// is worth knowing before more of the event has come.
-    pub(super) fn may_repeat(&self, beginning: &[u8]) -> bool {
+    /// is worth knowing before more of the event has come. Remembers how far it does.
+    pub(super) fn may_repeat(&mut self, beginning: &[u8]) -> bool {
+        self.reached = 0;
         if beginning.is_empty() || self.missed {
             return false;
         }
@@ -115,9 +146,8 @@ impl Repeats {
         let Some(value) = beginning.strip_prefix(FIELD) else {
             return FIELD.starts_with(beginning);
         };
-        // No line ends in a layout.
-        layout.bytes.starts_with(value.strip_prefix(b" ").unwrap_or(value))
-            || line_end(value).is_none()
+        self.reached = layout.reach(value.strip_prefix(b" ").unwrap_or(value)).unwrap_or(0);
+        self.reached > 0 || line_end(value).is_none()
     }
 
     /// The content of an event with this data, when it repeats the layout.
@@ -126,7 +156,7 @@ impl Repeats {
         data: &'t [u8],
         scratch: &'t mut Scratch,
     ) -> Option<&'t str> {
-        let (content, rest) = self.layout.as_ref()?.split(data, scratch)?;
+        let (content, rest) = self.layout.as_ref()?.split(0, data, scratch)?;
         if !rest.is_empty() {
             return None;
         }
@@ -157,6 +187,25 @@ impl Repeats {
         self.layout = Some(layout);
     }
 
+    /// Takes an event off `input` that repeats the layout up to the line end before `rest`, and of
+    /// which `before` bytes are held.
+    #[inline]
+    fn take<'a>(
+        &mut self,
+        before: usize,
+        rest: &'a [u8],
+        max_bytes: usize,
+        input: &mut &'a [u8],
+    ) -> Option<()> {
+        let length = before + input.len() - rest.len();
+        if length > max_bytes {
+            return None;
+        }
+        *input = rest.strip_prefix(b"\n\n").or_else(|| rest.strip_prefix(b"\r\n\r\n"))?;
+        self.earn(length);
+        Some(())
+    }
+
     fn earn(&mut self, length: usize) {
         self.length = length;
         self.credit = self.credit.saturating_add(PRICE).min(MAX_CREDIT);
@@ -174,10 +223,10 @@ struct Layout {
     content: u16,
     /// The values that nobody reads, in the order in which they stand.
     slots: Box<[Slot]>,
-    /// How many of the slots stand before the content.
+    /// Those of them that have been found to differ, and so are not compared.
+    differing: Box<[Slot]>,
+    /// How many of these stand before the content.
     before: u16,
-    /// Whether one of the slots has been found to differ.
-    any_differs: bool,
 }
 
 /// A number, or the inside of a string, in `Layout::bytes`.
@@ -186,8 +235,6 @@ struct Slot {
     start: u16,
     end: u16,
     is_number: bool,
-    /// Whether the value has been found to differ, and so is not compared.
-    differs: bool,
 }
 
 impl Layout {
@@ -208,48 +255,93 @@ impl Layout {
             let moved = if start > content.start { content.len() } else { 0 };
             slots.push(Slot::new(start - moved, end - moved, kind)?);
         }
-        let before = slots.partition_point(|slot| slot.start() < content.start);
         let content = content.start.try_into().ok()?;
-        Some(Self {
-            bytes: bytes.into(),
-            content,
-            slots: slots.into(),
-            before: before.try_into().ok()?,
-            any_differs: false,
-        })
+        let (slots, differing) = (slots.into(), Box::default());
+        Some(Self { bytes: bytes.into(), content, slots, differing, before: 0 })
     }
 
-    /// Finds the content of an event whose data begins with the layout, and the bytes behind it.
-    #[inline]
+    /// Finds the content of an event whose data goes on with the layout from this offset on, and
+    /// the bytes behind it.
+    #[expect(clippy::inline_always, reason = "called once an event, it costs as much as it does")]
+    #[inline(always)]
     fn split<'t, 'a: 't>(
         &self,
+        from: usize,
         data: &'a [u8],
         scratch: &'t mut Scratch,
     ) -> Option<(&'t str, &'a [u8])> {
-        let offset = usize::from(self.content);
-        if !self.any_differs {
-            let (before, after) = self.bytes.split_at_checked(offset)?;
-            let (content, length) = string_content(data.strip_prefix(before)?, scratch)?;
-            return Some((content, data[offset + length..].strip_prefix(after)?));
-        }
-        let (before, after) = self.slots.split_at(self.before.into());
-        let rest = self.pass(0..offset, before, data)?;
-        let (content, length) = string_content(rest, scratch)?;
-        let rest = self.pass(offset..self.bytes.len(), after, &rest[length..])?;
-        Some((content, rest))
+        let content = usize::from(self.content);
+        let (before, after) = self.differing.split_at_checked(self.before.into())?;
+        let rest = self.pass(from..content, before, data)?;
+        let (text, length) = string_content(rest, scratch)?;
+        let rest = self.pass(content..self.bytes.len(), after, rest.get(length..)?)?;
+        Some((text, rest))
     }
 
-    /// Passes a part of the layout, with which `data` must begin but for the slots that differ.
-    /// Returns the bytes behind it.
+    /// Passes a part of the layout, with which `data` must begin but for these slots, as far as
+    /// they are in that part. Returns the bytes behind it.
+    #[expect(clippy::inline_always, reason = "called once an event, it costs as much as it does")]
+    #[inline(always)]
     fn pass<'a>(&self, part: Range<usize>, slots: &[Slot], data: &'a [u8]) -> Option<&'a [u8]> {
-        let mut rest = data;
-        let mut compared = part.start;
-        for slot in slots.iter().filter(|slot| slot.differs) {
-            rest = rest.strip_prefix(self.bytes.get(compared..slot.start())?)?;
-            rest = &rest[slot.length_in(rest)?..];
+        let (compared, data) = match slots {
+            [] => (part.start, data),
+            slots => self.pass_slots(part.start, slots, data)?,
+        };
+        data.strip_prefix(self.bytes.get(compared..part.end)?)
+    }
+
+    /// Passes the layout up to the end of the last of these slots, those before an offset left out.
+    /// Returns where that is, and the bytes behind it.
+    #[inline(never)]
+    fn pass_slots<'a>(
+        &self,
+        mut compared: usize,
+        slots: &[Slot],
+        mut data: &'a [u8],
+    ) -> Option<(usize, &'a [u8])> {
+        for slot in slots {
+            if slot.start() < compared {
+                continue;
+            }
+            data = data.strip_prefix(self.bytes.get(compared..slot.start())?)?;
+            data = data.get(slot.length_in(data)?..)?;
             compared = slot.end();
         }
-        rest.strip_prefix(self.bytes.get(compared..part.end)?)
+        Some((compared, data))
+    }
+
+    /// How much of the layout the beginning of an event's data repeats, when that ends before the
+    /// content, and not in a slot that differs.
+    fn reach(&self, mut beginning: &[u8]) -> Option<u16> {
+        let mut compared = 0;
+        for slot in self.differing.get(..self.before.into())? {
+            let fixed = self.bytes.get(compared..slot.start())?;
+            if beginning.len() <= fixed.len() {
+                break;
+            }
+            beginning = beginning.strip_prefix(fixed)?;
+            // What follows the value is there, too: that is all of it.
+            beginning =
+                beginning.get(slot.length_in(beginning)?..).filter(|rest| !rest.is_empty())?;
+            compared = slot.end();
+        }
+        let fixed = self.bytes.get(compared..self.content.into())?;
+        let is_repeated = fixed.starts_with(beginning);
+        is_repeated.then(|| u16::try_from(compared + beginning.len()).ok())?
+    }
+
+    /// How much of the layout is repeated where so much of it is, and `more` comes: when that ends
+    /// before the content, and before the next slot that differs.
+    fn advance(&self, reached: u16, more: &[u8]) -> Option<u16> {
+        let before = self.differing.get(..self.before.into())?;
+        let slot = before.iter().find(|slot| slot.start >= reached);
+        let end = slot.map_or(self.content, |slot| slot.start);
+        let fixed = self.bytes.get(reached.into()..end.into())?;
+        if fixed.starts_with(more) {
+            reached.checked_add(more.len().try_into().ok()?)
+        } else {
+            None
+        }
     }
 
     /// Compares with the layout before: where all else is equal, the slots that are not will differ
@@ -258,11 +350,14 @@ impl Layout {
         if self.slots.len() != before.slots.len() || !self.fixed().eq(before.fixed()) {
             return;
         }
-        for (slot, earlier) in self.slots.iter_mut().zip(&before.slots) {
-            slot.differs =
-                earlier.differs || self.bytes[slot.range()] != before.bytes[earlier.range()];
-            self.any_differs |= slot.differs;
-        }
+        let slots = self.slots.iter().zip(&before.slots);
+        let differ = slots.filter(|(slot, earlier)| {
+            before.differing.iter().any(|differing| differing.start == earlier.start)
+                || self.bytes[slot.range()] != before.bytes[earlier.range()]
+        });
+        self.differing = differ.map(|(slot, _)| slot.clone()).collect();
+        let before = self.differing.partition_point(|slot| slot.start < self.content);
+        self.before = before.try_into().unwrap_or_default();
     }
 
     /// The bytes between the slots.
@@ -276,16 +371,12 @@ impl Layout {
 impl Slot {
     fn new(start: usize, end: usize, kind: Kind) -> Option<Self> {
         let is_number = kind == Kind::Number;
-        Some(Self {
-            start: start.try_into().ok()?,
-            end: end.try_into().ok()?,
-            is_number,
-            differs: false,
-        })
+        Some(Self { start: start.try_into().ok()?, end: end.try_into().ok()?, is_number })
     }
 
     /// How long another value is that `data` has in this slot, when it is of the same kind. Of
     /// numbers plain ones only.
+    #[inline]
     fn length_in(&self, data: &[u8]) -> Option<usize> {
         if !self.is_number {
             return string_end(data).ok();

@@ -171,8 +171,9 @@ impl EventDecoder {
         self.has_ready = false;
         let Some(odd) = &mut self.odd else { return };
         for Ready { kind, name, data } in odd.ready.drain(..) {
-            let (name, id) = (name.as_deref(), &*self.last_event_id);
-            let id_number = self.id_number;
+            let name = name.as_deref();
+            let (id, id_number) =
+                self.told.as_ref().map_or(("", 0), |told| (&*told.last_event_id, told.id_number));
             sink(RawEvent { kind, name, data: &data, id, id_number, retry: None });
         }
     }

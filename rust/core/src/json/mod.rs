@@ -11,6 +11,7 @@ mod escape;
 mod one_line;
 mod places;
 mod reader;
+mod special;
 mod string;
 mod text;
 mod unescape;

@@ -1,12 +1,21 @@
 //! The inside of a JSON string in, its text out: escapes decoded, a block of bytes at a time.
 
+use std::hint::select_unpredictable;
+
+use crate::limits::KEPT_BYTES;
 use crate::prelude::*;
-use crate::simd::{BLOCK, bitmask, equal, splat};
+use crate::simd::BLOCK;
+use crate::utf8::validate;
+
+use super::special::{CONTROL_END, special_bytes_of_block};
 
 /// Decodes the inside of a string, whose first `plain` bytes have no escape, into `scratch` alone.
 /// Returns what [`decode_run`] would for the whole.
 pub(super) fn decode_from(plain: usize, bytes: &[u8], scratch: &mut Vec<u8>) -> usize {
     scratch.clear();
+    // A decoded string is no longer than it was written, so that mostly it is not moved while it
+    // grows.
+    scratch.reserve(plain + bytes.len().min(KEPT_BYTES) + WINDOW);
     scratch.extend_from_slice(&bytes[..plain]);
     plain + decode_run(&bytes[plain..], scratch)
 }
@@ -32,9 +41,6 @@ pub(super) fn decode_all(bytes: &[u8], target: &mut Vec<u8>) -> usize {
         read += controls + decode_run(&rest[controls..], target);
     }
 }
-
-/// The first byte that is no control character.
-pub(super) const CONTROL_END: u8 = 0x20;
 
 /// The length of an escape behind its backslash; the error is the offset of the byte that cannot
 /// stand there.
@@ -66,6 +72,56 @@ pub(super) fn decode_run(bytes: &[u8], target: &mut Vec<u8>) -> usize {
         window = WINDOW;
     }
     decoding.read
+}
+
+/// Decodes the inside of a string that ends in a block with these special bytes into `decoded`
+/// alone. Returns the offset of the closing quote. `None` also where there may be such a string:
+/// half a character is not looked at, nor are bytes of which a character behind it is cut.
+///
+/// What was just written is not read again, to be validated: that would have to wait for it.
+pub(super) fn decode_block(
+    mut special: u64,
+    block: &[u8; BLOCK],
+    decoded: &mut String,
+) -> Option<usize> {
+    let text = validate(block)?;
+    if decoded.capacity() == 0 {
+        *decoded = String::with_capacity(BLOCK);
+    }
+    decoded.clear();
+    let mut from = 0;
+    loop {
+        let at = special.trailing_zeros() as usize;
+        let plain = text.get(from..at)?;
+        if !plain.is_empty() {
+            decoded.push_str(plain);
+        }
+        let escape = block.get(at..)?;
+        if escape.first() == Some(&b'"') {
+            return Some(at);
+        }
+        let (character, length) = unescape_whole(escape)?;
+        decoded.push(character);
+        from = at + length;
+        // Only the bytes behind the escape are left, if there are any in the block.
+        special &= u64::MAX.checked_shl(u32::try_from(from).ok()?)?;
+    }
+}
+
+/// The character that an escape stands for, and the length of the escape; `None` when it is no
+/// escape, or one of half a character that no other half follows.
+#[inline]
+fn unescape_whole(escape: &[u8]) -> Option<(char, usize)> {
+    let [b'\\', kind] = escape.first_chunk()? else { return None };
+    let simple = UNESCAPED[usize::from(*kind)];
+    if simple > 0 {
+        return Some((char::from(simple), 2));
+    }
+    let unit = code_unit(escape)?;
+    match char::from_u32(unit) {
+        Some(character) => Some((character, ESCAPE_LENGTH)),
+        None => Some(join_surrogates(unit, escape)).filter(|(_, length)| *length > ESCAPE_LENGTH),
+    }
 }
 
 /// Bytes of room that a text which is being decoded gets at a time.
@@ -109,7 +165,7 @@ impl Decoding {
     #[inline]
     fn block(&mut self, ahead: &[u8; AHEAD], target: &mut [u8; AHEAD]) {
         let (mut from, mut to) = (0, 0);
-        let mut special = special_bytes(ahead);
+        let mut special = ahead.first_chunk().map_or(0, special_bytes_of_block);
         while from < BLOCK {
             special &= u64::MAX << from;
             // More is copied than is wanted: the next bytes are written over it.
@@ -132,15 +188,6 @@ impl Decoding {
     }
 }
 
-/// A bit for each byte of a block that is special.
-#[inline]
-fn special_bytes(ahead: &[u8; AHEAD]) -> u64 {
-    // Only control characters have none of the upper three bits.
-    let is_special =
-        |bytes| equal(bytes, b'"') | equal(bytes, b'\\') | equal(bytes & splat(0xE0), 0);
-    ahead.first_chunk().map_or(0, |block| bitmask(block, is_special))
-}
-
 #[inline]
 fn copy_block(from: &[u8], to: &mut [u8]) {
     if let (Some(from), Some(to)) = (from.first_chunk::<BLOCK>(), to.first_chunk_mut::<BLOCK>()) {
@@ -158,8 +205,24 @@ fn unescape(escape: &[u8], target: &mut [u8]) -> Option<(usize, usize)> {
     if target[0] > 0 {
         return Some((2, 1));
     }
-    let (character, length) = unescape_unicode(escape)?;
-    Some((length, character.encode_utf8(target).len()))
+    let unit = code_unit(escape)?;
+    if is_surrogate(unit) {
+        let (character, length) = join_surrogates(unit, escape);
+        return Some((length, character.encode_utf8(target).len()));
+    }
+    Some((ESCAPE_LENGTH, encode(unit, target)))
+}
+
+/// Writes the UTF-8 of a code unit that is no half of a character. Returns its size. All three
+/// forms are computed: to foresee how long a character is fails too often.
+#[inline]
+fn encode(unit: u32, target: &mut [u8; 4]) -> usize {
+    let last = 0x80 | unit & 0x3F;
+    let two = 0xC0 | unit >> 6 | last << 8;
+    let three = 0xE0 | unit >> 12 | (0x80 | unit >> 6 & 0x3F) << 8 | last << 16;
+    let long = select_unpredictable(unit < 0x800, two, three);
+    *target = select_unpredictable(unit < 0x80, unit, long).to_le_bytes();
+    1 + usize::from(unit >= 0x80) + usize::from(unit >= 0x800)
 }
 
 /// The byte that an escape of two characters stands for, by its second one; 0 where there is no
@@ -178,20 +241,21 @@ const UNESCAPED: [u8; 256] = {
     table
 };
 
-/// The character that `\uXXXX`, or a pair of them, stands for, and the length of what it is written
-/// as.
-fn unescape_unicode(escape: &[u8]) -> Option<(char, usize)> {
+/// Whether a code unit is half a character.
+fn is_surrogate(unit: u32) -> bool {
+    unit & 0xF800 == 0xD800
+}
+
+/// The character that an escape of half a character, and perhaps of another half behind it, stands
+/// for, and the length of what it is written as.
+fn join_surrogates(unit: u32, escape: &[u8]) -> (char, usize) {
     const LONE: char = char::REPLACEMENT_CHARACTER;
-    let unit = code_unit(escape)?;
-    if !(0xD800..0xDC00).contains(&unit) {
-        return Some((char::from_u32(unit).unwrap_or(LONE), 6));
-    }
-    match escape.get(6..).and_then(code_unit) {
-        Some(low @ 0xDC00..0xE000) => {
+    match escape.get(ESCAPE_LENGTH..).and_then(code_unit) {
+        Some(low @ 0xDC00..0xE000) if unit < 0xDC00 => {
             let joined = 0x1_0000 + ((unit - 0xD800) << 10) + (low - 0xDC00);
-            Some((char::from_u32(joined).unwrap_or(LONE), 12))
+            (char::from_u32(joined).unwrap_or(LONE), 2 * ESCAPE_LENGTH)
         }
-        _ => Some((LONE, 6)),
+        _ => (LONE, ESCAPE_LENGTH),
     }
 }
 

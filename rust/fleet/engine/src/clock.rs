@@ -8,7 +8,7 @@ use nix::time::{ClockId, clock_gettime};
 
 /// The clock that Python and Rust both read.
 #[cfg(target_vendor = "apple")]
-const MONOTONIC: ClockId = ClockId::CLOCK_UPTIME_RAW;
+const MONOTONIC: ClockId = ClockId::from_raw(nix::libc::CLOCK_UPTIME_RAW);
 #[cfg(not(target_vendor = "apple"))]
 const MONOTONIC: ClockId = ClockId::CLOCK_MONOTONIC;
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from tailrace import errors
 from tailrace.transport import _rules as rules
-from tailrace.transport._session import check_answer
+from tailrace.transport._answers import check_answer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -70,6 +70,20 @@ def _refused(facts: Facts, around: Circumstances) -> errors.TailraceError:
     return errors.ProxyError(
         f"the proxy {around.proxy_name} refused to connect to {rules.origin(facts.url)}: "
         f"status {facts.fault_number}"
+    )
+
+
+def _tunnel_broken(facts: Facts, around: Circumstances) -> errors.TailraceError:
+    site = rules.origin(facts.url)
+    return errors.ProxyError(
+        f"the proxy {around.proxy_name} broke off when it was asked to connect to {site}"
+    )
+
+
+def _tunnel_no_http(facts: Facts, around: Circumstances) -> errors.TailraceError:
+    return errors.ProxyError(
+        f"the proxy {around.proxy_name} answered with what is no HTTP when it was asked to connect "
+        f"to {rules.origin(facts.url)}"
     )
 
 
@@ -168,6 +182,8 @@ _MADE_BY: dict[str, Callable[[Facts, Circumstances], errors.TailraceError]] = {
     "unreachable": _unreachable,
     "tls": _tls,
     "refused": _refused,
+    "tunnel_broken": _tunnel_broken,
+    "tunnel_no_http": _tunnel_no_http,
     "no_http": _no_http,
     "head": _head,
     "interim_heads": _interim_heads,

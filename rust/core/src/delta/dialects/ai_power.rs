@@ -16,7 +16,8 @@ use super::super::failure::{ReadSiteError, judge_json};
 use super::super::fields::{DONE, is_done, read_truthy};
 use super::super::halves::{Half, LONE};
 use super::super::reply::{ReplyState, cut_bytes};
-use super::openai::{Chunk, OpenAi};
+use super::openai::{Chunk, OpenAi, read_extras};
+use super::openai_extras::Extras;
 use super::{DeltaSink, DialectReader, Members, Output};
 
 /// Ends a reply that the plugin's own code broke off.
@@ -87,7 +88,7 @@ impl DialectReader for AiPower {
     ) -> Result<(), JsonError> {
         // The answer is most of such a body: to read it once and decode it later would take twice
         // as long.
-        let chunk = PluginChunk::read_with(body, |reader| {
+        let chunk = PluginChunk::read_with(body, None, |reader| {
             if reader.peek()? != Kind::String {
                 return Content::read(reader);
             }
@@ -99,7 +100,8 @@ impl DialectReader for AiPower {
             return Ok(());
         }
         if chunk.chunk.has_choices {
-            chunk.chunk.deliver_whole(body, output);
+            let extras = read_extras(Extras::of_body(), body);
+            chunk.chunk.deliver_whole(&extras, body, output);
         } else if chunk.status.is_some_and(|status| status == *"success") {
             match chunk.data {
                 Content::Text(data) => {
@@ -164,7 +166,8 @@ impl AiPower {
         explicit: bool,
         output: &mut Output<'_, S>,
     ) -> Option<Text<'a>> {
-        let Ok(chunk) = PluginChunk::read(data) else {
+        let mut extras = output.wants_everything().then(Extras::of_chunk);
+        let Ok(chunk) = PluginChunk::read_with(data, extras.as_mut(), Content::read) else {
             if !(explicit && self.read_words(data, output.reply)) {
                 output.reply.bad_events += 1;
             }
@@ -181,7 +184,7 @@ impl AiPower {
             self.read_words(data, output.reply);
         } else {
             output.reply.foreign = chunk.chunk.is_foreign();
-            return self.chunks.deliver(&chunk.chunk, data, output);
+            return self.chunks.deliver(&chunk.chunk, extras.as_ref(), data, output);
         }
         None
     }
@@ -195,7 +198,7 @@ impl AiPower {
     ) {
         let is_whole = event.kind() == WHOLE_MESSAGE_EVENT;
         let mut text = AssistantText::default();
-        let chunk = Chunk::read(event.data, |key, reader| match key {
+        let chunk = Chunk::read(event.data, None, |key, reader| match key {
             "delta" if !is_whole => visit(reader, "content", |reader| text.read_content(reader)),
             "content" if is_whole => text.read_content(reader),
             _ => reader.skip(),
@@ -260,17 +263,18 @@ struct PluginChunk<'a> {
 
 impl<'a> PluginChunk<'a> {
     fn read(text: &'a str) -> Result<Self, JsonError> {
-        Self::read_with(text, Content::read)
+        Self::read_with(text, None, Content::read)
     }
 
-    /// Reads the chunk, with a way to read `data`.
+    /// Reads the chunk, its extras where they are wanted, and `data` in this way.
     fn read_with(
         text: &'a str,
+        extras: Option<&mut Extras<'a>>,
         mut read_data: impl FnMut(&mut Reader<'a>) -> Result<Content<'a>, JsonError>,
     ) -> Result<Self, JsonError> {
         let mut plugin = Self::default();
         let Self { chunk, status, msg, data, flags } = &mut plugin;
-        chunk.fill(text, |key, reader| {
+        chunk.fill(text, extras, |key, reader| {
             match key {
                 "status" => *status = reader.string_or_skip()?,
                 "msg" => *msg = reader.string_or_skip()?,

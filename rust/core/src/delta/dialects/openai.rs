@@ -1,7 +1,7 @@
 //! The chunks of OpenAI's chat completions, streamed or as one body.
 //!
-//! One pass over a chunk's JSON takes what is wanted and validates the rest; nothing is copied that
-//! has no escapes.
+//! One pass over a chunk's JSON takes what is wanted and validates the rest, what stands beside the
+//! text among it where that is wanted; nothing is copied that has no escapes.
 
 use alloc::borrow::Cow;
 
@@ -12,11 +12,11 @@ use crate::prelude::*;
 
 use super::super::content::{Content, Spoken};
 use super::super::failure::{ReadSiteError, judge_json, read_error_value, read_site_error};
-use super::super::fields::{first_choice, is_truthy, read_filled, read_is_first};
+use super::super::fields::{first_of_choices, is_truthy, read_filled, read_index, read_is_first};
 use super::super::reply::{Ids, ReplyState};
 use super::super::said::Said;
 use super::super::usage::{Usage, later_usage, read_usage};
-use super::openai_extras::Extras;
+use super::openai_extras::{Beside, BesideChoice, Extras};
 use super::{DeltaSink, DialectReader, Members, Output};
 
 /// Reads the chunks of one reply.
@@ -34,13 +34,14 @@ impl DialectReader for OpenAi {
         event: &Event<'a>,
         output: &mut Output<'_, S>,
     ) -> Option<Text<'a>> {
-        let Ok(chunk) = Chunk::read(event.data, |_, reader| reader.skip()) else {
+        let mut extras = output.wants_everything().then(Extras::of_chunk);
+        let Ok(chunk) = Chunk::read(event.data, extras.as_mut(), |_, reader| reader.skip()) else {
             output.reply.bad_events += 1;
             return None;
         };
         chunk.note(event.data, output.reply);
         output.reply.foreign = chunk.is_foreign();
-        self.deliver(&chunk, event.data, output)
+        self.deliver(&chunk, extras.as_ref(), event.data, output)
     }
 
     fn owns(members: &Members<'_>) -> bool {
@@ -56,10 +57,11 @@ impl DialectReader for OpenAi {
         body: &str,
         output: &mut Output<'_, S>,
     ) -> Result<(), JsonError> {
-        let chunk = Chunk::read(body, |_, reader| reader.skip())?;
+        let mut extras = Extras::of_body();
+        let chunk = Chunk::read(body, Some(&mut extras), |_, reader| reader.skip())?;
         chunk.note(body, output.reply);
         if chunk.has_choices {
-            chunk.deliver_whole(body, output);
+            chunk.deliver_whole(&extras, body, output);
         } else if output.reply.is_open() {
             judge_json(body, output.reply);
         }
@@ -70,11 +72,12 @@ impl DialectReader for OpenAi {
 impl ReadSiteError for OpenAi {}
 
 impl OpenAi {
-    /// Delivers what a chunk of a stream holds, unless the reply has ended. Returns the content
-    /// when there is nothing else.
+    /// Delivers what a chunk of a stream holds, unless the reply has ended: its extras, too, which
+    /// are there where everything is wanted. Returns the content when there is nothing else.
     pub(super) fn deliver<'a, S: DeltaSink + ?Sized>(
         &mut self,
         chunk: &Chunk<'a>,
+        extras: Option<&Extras<'_>>,
         raw: &str,
         output: &mut Output<'_, S>,
     ) -> Option<Text<'a>> {
@@ -88,11 +91,17 @@ impl OpenAi {
             self.deliver_text(&chunk.choice, output);
             return chunk.only_content();
         }
-        let extras = Extras::of_chunk(raw);
+        let read;
+        let extras = if let Some(extras) = extras {
+            extras
+        } else {
+            read = read_extras(Extras::of_chunk(), raw);
+            &read
+        };
         match output.read_logprobs(extras.logprobs) {
-            None => self.deliver_all(&chunk.choice, &extras, output),
+            None => self.deliver_all(&chunk.choice, extras, output),
             Some(logprobs) => output.with_logprobs(&logprobs, |output| {
-                self.deliver_all(&chunk.choice, &extras, output);
+                self.deliver_all(&chunk.choice, extras, output);
             }),
         }
         let is_more = !extras.is_empty() || extras.logprobs.is_some();
@@ -188,13 +197,15 @@ struct Message<'a> {
 }
 
 impl<'a> Chunk<'a> {
-    /// Reads the chunk, and leaves the keys it does not know to `other`.
+    /// Reads the chunk, its extras where they are wanted, and leaves the keys it does not know to
+    /// `other`.
     pub(super) fn read(
         text: &'a str,
+        extras: Option<&mut Extras<'a>>,
         other: impl FnMut(&str, &mut Reader<'a>) -> Result<(), JsonError>,
     ) -> Result<Self, JsonError> {
         let mut chunk = Self::default();
-        chunk.fill(text, other)?;
+        chunk.fill(text, extras, other)?;
         Ok(chunk)
     }
 
@@ -203,17 +214,19 @@ impl<'a> Chunk<'a> {
     pub(super) fn fill(
         &mut self,
         text: &'a str,
+        mut extras: Option<&mut Extras<'a>>,
         mut other: impl FnMut(&str, &mut Reader<'a>) -> Result<(), JsonError>,
     ) -> Result<(), JsonError> {
         Reader::new(text).whole_object(|key, reader| {
             match &*key.decode() {
-                "choices" => self.read_choices(reader)?,
+                "choices" => self.read_choices(extras.as_deref_mut(), reader)?,
                 "error" => self.error = Some(reader.raw()?),
                 "usage" => self.usage = read_usage(reader)?,
                 "x_groq" => self.read_groq(reader)?,
-                name => match Ids::index_of(name) {
-                    Some(index) => self.ids[index] = reader.string_or_skip()?,
-                    None => other(name, reader)?,
+                name => match (Ids::index_of(name), &mut extras) {
+                    (Some(index), _) => self.ids[index] = reader.string_or_skip()?,
+                    (_, Some(extras)) if Extras::has_key(name) => extras.read(name, reader)?,
+                    _ => other(name, reader)?,
                 },
             }
             Ok(())
@@ -278,16 +291,16 @@ impl<'a> Chunk<'a> {
     /// Delivers the answer of a body that is one chunk, which ends the reply.
     pub(super) fn deliver_whole<S: DeltaSink + ?Sized>(
         &self,
+        extras: &Extras<'_>,
         raw: &str,
         output: &mut Output<'_, S>,
     ) {
         if output.reply.is_open() {
             output.reply.note_finish(self.choice.finish_reason);
-            let extras = Extras::of_body(raw);
             match output.read_logprobs(extras.logprobs) {
-                None => self.deliver_answer(&extras, output),
+                None => self.deliver_answer(extras, output),
                 Some(logprobs) => {
-                    output.with_logprobs(&logprobs, |output| self.deliver_answer(&extras, output));
+                    output.with_logprobs(&logprobs, |output| self.deliver_answer(extras, output));
                 }
             }
             output.reply.end_whole(output.reply.delivered || extras.is_answer(), raw);
@@ -323,35 +336,69 @@ impl<'a> Chunk<'a> {
             .map(drop)
     }
 
-    fn read_choices(&mut self, reader: &mut Reader<'a>) -> Result<(), JsonError> {
+    fn read_choices(
+        &mut self,
+        mut extras: Option<&mut Extras<'a>>,
+        reader: &mut Reader<'a>,
+    ) -> Result<(), JsonError> {
         self.has_choices = reader.peek()? != Kind::Null;
-        self.choice = first_choice(reader, Choice::read)?.unwrap_or_default();
+        let mut read = |reader: &mut Reader<'a>| Choice::read(extras.as_deref_mut(), reader);
+        let (choice, others) = first_of_choices(reader, &mut read)?;
+        if let Some(extras) = extras {
+            extras.end_choices(choice.is_some(), others);
+        }
+        self.choice = choice.unwrap_or_default();
         Ok(())
     }
 }
 
 impl<'a> Choice<'a> {
-    /// Reads a choice; `None` when its index is not 0.
-    fn read(reader: &mut Reader<'a>) -> Result<Option<Self>, JsonError> {
+    /// Reads a choice and, where they are wanted, its extras: `None` when its index is not 0, and
+    /// how many others its index tells of.
+    fn read(
+        extras: Option<&mut Extras<'a>>,
+        reader: &mut Reader<'a>,
+    ) -> Result<(Option<Self>, u64), JsonError> {
         let mut choice = Self::default();
-        let mut is_first = true;
+        let (mut is_first, mut index, mut is_last) = (true, 0, false);
+        let mut beside = extras.is_some().then(BesideChoice::default);
         reader.object(|key, reader| {
             match &*key.decode() {
-                "index" => is_first = read_is_first(reader)?,
+                "index" => {
+                    if beside.is_some() {
+                        index = read_index(&mut reader.clone())?;
+                    }
+                    is_first = read_is_first(reader)?;
+                }
                 "delta" => {
                     choice.has_delta = reader.peek()? != Kind::Null;
-                    choice.delta = Message::read(reader)?;
+                    let beside = beside.as_mut().map(|beside| &mut beside.delta);
+                    choice.delta = Message::read(beside, reader)?;
                 }
-                "message" => choice.message = Message::read(reader)?,
+                "message" => {
+                    let beside = beside.as_mut().map(|beside| &mut beside.message);
+                    choice.message = Message::read(beside, reader)?;
+                }
                 "text" => choice.text = Content::read(reader)?,
-                "finish_reason" => choice.finish_reason = reader.string_or_skip()?,
+                "finish_reason" => {
+                    choice.finish_reason = reader.string_or_skip()?;
+                    is_last |= choice.stops();
+                }
                 "error" => choice.error = Some(reader.raw()?),
                 "usage" => choice.usage = read_usage(reader)?,
+                "logprobs" => match &mut beside {
+                    Some(beside) => beside.read_logprobs(reader)?,
+                    None => reader.skip()?,
+                },
                 _ => reader.skip()?,
             }
             Ok(())
         })?;
-        Ok(is_first.then_some(choice))
+        if let (true, Some(extras), Some(beside)) = (is_first, extras, beside) {
+            extras.take(beside, choice.has_delta, is_last);
+        }
+        let is_other = u64::from(!is_first);
+        Ok((is_first.then_some(choice), index.max(is_other) * is_other))
     }
 
     /// The content as a stream's chunk holds it.
@@ -362,14 +409,28 @@ impl<'a> Choice<'a> {
     /// Whether a message of the chunk may be all of the answer: it stands in a delta's place, or in
     /// the last chunk.
     fn is_whole(&self) -> bool {
-        !self.has_delta || self.finish_reason.is_some_and(|reason| !reason.is_empty())
+        !self.has_delta || self.stops()
+    }
+
+    /// Whether it tells why the model stopped.
+    fn stops(&self) -> bool {
+        self.finish_reason.is_some_and(|reason| !reason.is_empty())
     }
 }
 
 impl<'a> Message<'a> {
-    /// Reads a delta or a message. What is no object is the content itself.
-    fn read(reader: &mut Reader<'a>) -> Result<Self, JsonError> {
-        if reader.peek()? != Kind::Object {
+    /// Reads a delta or a message and, where that is wanted, what stands beside its text. What is
+    /// no object is the content itself.
+    fn read(
+        beside: Option<&mut Option<Beside<'a>>>,
+        reader: &mut Reader<'a>,
+    ) -> Result<Self, JsonError> {
+        let is_object = reader.peek()? == Kind::Object;
+        let mut beside = beside.and_then(|beside| {
+            *beside = is_object.then(Beside::default);
+            beside.as_mut()
+        });
+        if !is_object {
             return Ok(Self { content: Content::read(reader)?, transcript: None });
         }
         let mut message = Self::default();
@@ -377,12 +438,21 @@ impl<'a> Message<'a> {
             if key == *"content" {
                 message.content = Content::read(reader)?;
             } else if key == *"audio" {
-                message.transcript = read_transcript(reader)?;
+                let has_sound;
+                (message.transcript, has_sound) = read_audio(reader)?;
+                if let Some(beside) = &mut beside {
+                    beside.has_audio |= has_sound;
+                }
+            } else if let Some(beside) = &mut beside {
+                beside.read(&key.decode(), reader)?;
             } else {
                 reader.skip()?;
             }
             Ok(())
         })?;
+        if let Some(beside) = beside {
+            beside.end();
+        }
         Ok(message)
     }
 
@@ -392,14 +462,25 @@ impl<'a> Message<'a> {
     }
 }
 
-fn read_transcript<'a>(reader: &mut Reader<'a>) -> Result<Option<Text<'a>>, JsonError> {
-    let mut transcript = None;
+/// Reads what a message's audio says, and whether it holds sound.
+fn read_audio<'a>(reader: &mut Reader<'a>) -> Result<(Option<Text<'a>>, bool), JsonError> {
+    let (mut transcript, mut has_sound) = (None, false);
     reader.object_or_skip(|key, reader| {
         if key == *"transcript" {
             transcript = read_filled(reader)?;
-            return Ok(());
+        } else if key == *"data" {
+            has_sound = read_filled(reader)?.is_some();
+        } else {
+            reader.skip()?;
         }
-        reader.skip()
+        Ok(())
     })?;
-    Ok(transcript)
+    Ok((transcript, has_sound))
+}
+
+/// Reads the extras of a chunk that was read without them.
+pub(super) fn read_extras<'a>(mut extras: Extras<'a>, raw: &'a str) -> Extras<'a> {
+    // It is valid: it was read before.
+    let _ = Chunk::read(raw, Some(&mut extras), |_, reader| reader.skip());
+    extras
 }
