@@ -53,7 +53,7 @@ def main() -> None:
     parser.add_argument("wheel", type=Path)
     parser.add_argument("tests", nargs="*", help=f"what pytest is given ({' '.join(TESTS)})")
     parser.add_argument("--extras", default=EXTRAS, help=f"({EXTRAS}); an empty one for none")
-    given = parser.parse_args()
+    given = parser.parse_intermixed_args()
     with tempfile.TemporaryDirectory(prefix="tailrace-", ignore_cleanup_errors=True) as folder:
         pip = new_environment(Path(folder) / "venv", given.python)
         found = taken(pip, given.wheel.resolve(), Path(folder) / "taken")

@@ -13,7 +13,7 @@ import sys
 import threading
 import time
 from collections import Counter
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,12 +21,13 @@ import pytest
 from held import descriptors, threads
 from loopback import Exchange, hang, serve
 from server_thread import serving
-from tailrace_fleet import _batches
 
 from tailrace.errors import InvalidRequestError
-from tailrace.fleet import Fleet
+from tailrace.fleet import Fleet, Request
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from tailrace.fleet import Batch, Batches
 
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
@@ -339,22 +340,75 @@ def test_batches_are_of_a_fleet_that_nobody_else_holds() -> None:
             kept.clear()
 
 
-def test_a_batch_whose_making_is_interrupted_comes_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    def interrupted(*_: object) -> None:
-        monkeypatch.undo()
-        raise KeyboardInterrupt
+class AlarmError(Exception):
+    """What a signal raises in the middle of anything."""
 
-    with serving(whole) as server, Fleet() as fleet:
-        for tag in range(5):
-            fleet.submit(server.url, data=b"{}", tag=tag)
-        monkeypatch.setattr(_batches, "Ended", interrupted)
-        rows, tags = 0, list[int]()
-        while len(tags) < 5:
-            with suppress(KeyboardInterrupt):
-                for batch in fleet.batches():
-                    rows += len(batch)
-                    tags += [each.tag for each in batch.ended]
-        assert (rows, sorted(tags)) == (10, list(range(5)))
+
+@contextmanager
+def alarms(is_set: list[bool]) -> Iterator[None]:
+    """Raise one a millisecond, each after it `is_set`; none where an object is taken down."""
+
+    def ring(*_: object) -> None:
+        if is_set:
+            is_set.clear()
+            raise AlarmError
+
+    before = signal.signal(signal.SIGALRM, ring)
+    gc.disable()
+    try:
+        signal.setitimer(signal.ITIMER_REAL, 0.001, 0.001)
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+        gc.enable()
+
+
+def test_a_taker_that_is_interrupted_anywhere_loses_nothing() -> None:
+    """As by Ctrl-C in a notebook, whose next cell goes on."""
+    events = b"".join(chunk(EVENT % b"x") for _ in range(100))
+
+    async def answer(exchange: Exchange) -> None:
+        await exchange.send(HEAD + events + chunk(DONE) + b"0\r\n\r\n")
+
+    taken: list[Batch] = []
+    is_set: list[bool] = []
+    interrupted, is_over = 0, False
+    with serving(answer) as server, Fleet(max_rows=100) as fleet:
+        fleet.submit_many(Request(server.url, data=b"{}", tag=tag) for tag in range(200))
+        with alarms(is_set):
+            while not is_over:
+                try:
+                    is_set.append(True)
+                    for batch in fleet.batches(max_wait=0):
+                        taken.append(batch)  # noqa: PERF402 - a call that would be interrupted
+                    is_set.clear()
+                    is_over = True
+                except AlarmError:
+                    interrupted += 1
+    assert interrupted
+    assert sum(len(batch) for batch in taken) == 20_000
+    ends = Counter(each.tag for batch in taken for each in batch.ended)
+    assert ends == dict.fromkeys(range(200), 1)
+
+
+def test_a_taker_whose_loop_ended_is_none() -> None:
+    with serving(held) as server, Fleet() as fleet:
+        ticket = fleet.submit(server.url, data=b"{}")
+        assert len(next(fleet.batches())) == 1
+        loop = asyncio.new_event_loop()
+
+        async def take() -> None:
+            await anext(fleet.batches())
+
+        taking = loop.create_task(take())
+        loop.call_soon(loop.call_soon, loop.call_soon, loop.stop)
+        loop.run_forever()
+        loop.close()
+        ticket.cancel()
+        ends = [each.end for batch in fleet.batches() for each in batch.ended]
+        assert (ends, taking.done()) == (["cancelled"], False)
+        taking._log_destroy_pending = False  # type: ignore[attr-defined]
 
 
 async def test_a_thousand_fleets_leave_no_thread_and_no_descriptor() -> None:
@@ -462,7 +516,7 @@ def test_a_forked_child_is_refused_and_may_have_its_own() -> None:
 
 SPAWN = """
 import json, multiprocessing, sys
-from tailrace.fleet import Fleet
+from tailrace.fleet import Fleet, Request
 
 def ask(url):
     with Fleet(keep="text") as fleet:
@@ -493,7 +547,7 @@ def test_spawned_children_have_fleets_of_their_own(tmp_path: Path) -> None:
 EXIT = """
 import json, sys, warnings
 warnings.simplefilter("ignore", ResourceWarning)
-from tailrace.fleet import Fleet
+from tailrace.fleet import Fleet, Request
 fleet = Fleet(threads=2)
 for tag in range(20):
     fleet.submit(sys.argv[1], data=b"{}", tag=tag)
@@ -514,7 +568,7 @@ def test_a_process_ends_with_streams_running(end: str) -> None:
 
 WAITING = """
 import sys
-from tailrace.fleet import Fleet
+from tailrace.fleet import Fleet, Request
 with Fleet() as fleet:
     fleet.submit(sys.argv[1], data=b"{}")
     try:
@@ -525,7 +579,7 @@ with Fleet() as fleet:
 """
 WAITING_IN_A_LOOP = """
 import asyncio, sys
-from tailrace.fleet import Fleet
+from tailrace.fleet import Fleet, Request
 async def main():
     async with Fleet() as fleet:
         fleet.submit(sys.argv[1], data=b"{}")

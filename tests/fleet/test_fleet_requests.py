@@ -333,6 +333,53 @@ async def test_a_proxy_that_is_not_there(way: Way, authority: Authority) -> None
         assert SECRET not in f"{read.error!s}{read.error!r}"
 
 
+@asynccontextmanager
+async def proxy_that_says(answer: bytes, for_ever: bytes = b"") -> AsyncIterator[str]:
+    """A proxy that says these bytes, whatever it is asked, and some for ever, or breaks off."""
+
+    async def say(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with suppress(ConnectionError):
+            await reader.readuntil(b"\r\n\r\n")
+            writer.write(answer)
+            await writer.drain()
+            while for_ever and not reader.at_eof():
+                writer.write(for_ever * 100)
+                await writer.drain()
+                await asyncio.sleep(0)
+        writer.close()
+
+    server = await asyncio.start_server(say, HOST, 0)
+    async with server:
+        yield f"{HOST}:{server.sockets[0].getsockname()[1]}"
+
+
+@pytest.mark.parametrize(
+    ("answer", "words"),
+    [
+        (b"", "broke off when it was asked to connect to https://site.test"),
+        (b"HTTP/1.1 20", "broke off when it was asked to connect to https://site.test"),
+        (b"SSH-2.0-x\r\n\r\n", "answered with what is no HTTP"),
+        (b"HTTP/1.1 403 No\r\n\r\n", "refused to connect to https://site.test: status 403"),
+    ],
+)
+async def test_a_proxy_that_makes_no_tunnel(answer: bytes, words: str) -> None:
+    async with proxy_that_says(answer) as proxy:
+        read = await over_fleet("https://site.test/", Asked(proxy=f"http://me:{SECRET}@{proxy}"))
+    assert (read.end, type(read.error)) == ("failed", errors.ProxyError)
+    assert f"http://{proxy} {words}" in str(read.error)
+
+
+@pytest.mark.parametrize(
+    ("first", "piece"),
+    [(b"", b"HTTP/1.1 103 Hints\r\n\r\n"), (b"HTTP/1.1 200 OK\r\nX: ", b"x" * 1000)],
+    ids=["heads", "head"],
+)
+async def test_a_proxy_that_says_too_much(way: Way, first: bytes, piece: bytes) -> None:
+    async with proxy_that_says(first, for_ever=piece) as proxy:
+        read = await way("https://site.test/", Asked(proxy=f"http://me:{SECRET}@{proxy}"))
+    assert (read.end, type(read.error)) == ("failed", errors.LimitExceeded)
+
+
 async def test_tls_that_fails_with_a_proxy_names_the_proxy(way: Way, authority: Authority) -> None:
     async with http_proxy(tls=authority.server) as proxy:
         read = await way("https://site.test/", Asked(proxy=proxy.url()))
@@ -419,8 +466,9 @@ async def test_many_posts_of_one_task_group() -> None:
     assert seen == {number: b"%d" % number for number in range(500)}
 
 
-async def test_a_url_of_a_site_that_is_not_there() -> None:
-    read = await over_fleet("http://no.such.host.invalid/x?q=private")
+@pytest.mark.parametrize("host", ["no.such.host.invalid", "a..invalid", f"{'a' * 64}.invalid"])
+async def test_a_url_of_a_site_that_is_not_there(way: Way, host: str) -> None:
+    read = await way(f"http://{host}/x?q=private")
     assert type(read.error) is errors.ConnectError
     assert "its name was not found" in str(read.error)
     assert "private" not in str(read.error)

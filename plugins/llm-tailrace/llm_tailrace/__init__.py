@@ -2,22 +2,23 @@
 
 Each site is a model by its name, and each model that its profile names, or that its server told at
 the last ``llm tailrace refresh``, is ``tailrace/SITE/MODEL``. All are there for asyncio, too.
+
+All else is imported when it is first used: `llm` loads its plugins for whatever command.
 """
+
+# ruff: noqa: PLC0415 - see above
 
 from __future__ import annotations
 
+import logging
+import sys
 from typing import TYPE_CHECKING, Protocol
 
 import click
 import llm
 
-from llm_tailrace._lists import listed_models, refresh_lists
-from llm_tailrace._models import AsyncSiteModel, SiteModel
-from tailrace.errors import TailraceError
-from tailrace.sites import load_profiles, profile_files
-
 if TYPE_CHECKING:
-    from tailrace.sites import Profile
+    from llm_tailrace._models import AsyncSiteModel, SiteModel
 
 __all__ = ["AsyncSiteModel", "SiteModel", "register_commands", "register_models"]
 
@@ -32,6 +33,10 @@ class Register(Protocol):
 @llm.hookimpl
 def register_models(register: Register) -> None:
     """Register the models of every site."""
+    from llm_tailrace._lists import listed_models
+    from llm_tailrace._models import AsyncSiteModel, SiteModel
+    from llm_tailrace._profiles import own_profiles
+
     profiles = own_profiles()
     lists = listed_models(profiles)
     for profile in profiles:
@@ -41,7 +46,9 @@ def register_models(register: Register) -> None:
 
 @llm.hookimpl
 def register_commands(cli: click.Group) -> None:
-    """Add ``llm tailrace``, with the command ``refresh``."""
+    """Add ``llm tailrace``, with the command ``refresh``, and have warnings printed."""
+    for name in ("llm_tailrace", "tailrace"):
+        logging.getLogger(name).addHandler(PrintedWarnings())
 
     @cli.group(name="tailrace")
     def group() -> None:
@@ -55,23 +62,27 @@ def register_commands(cli: click.Group) -> None:
         Each becomes a model, tailrace/SITE/MODEL. Asked is each SITE, or else every site that has
         an API and whose profile names no models.
         """
+        from llm_tailrace._lists import refresh_lists
+        from llm_tailrace._profiles import own_profiles
+
         refresh_lists(own_profiles(), sites)
 
 
-def own_profiles() -> list[Profile]:
-    """Return the profiles of the files that are read here; of one name the first file's.
+class PrintedWarnings(logging.Handler):
+    """Warnings as lines on stderr; on a terminal below the answer, whose line is still open."""
 
-    A file with an error is told on stderr, and has none: `llm` has other models, too.
-    """
-    found: dict[str, Profile] = {}
-    for file in profile_files():
-        try:
-            profiles = load_profiles([file])
-        except TailraceError as error:
-            click.echo(f"llm-tailrace: no site of this file is a model: {error}", err=True)
-        else:
-            found = {
-                **found,
-                **{name: each for name, each in profiles.items() if name not in found},
-            }
-    return list(found.values())
+    def emit(self, record: logging.LogRecord) -> None:
+        """Print a warning; it may quote what a server said."""
+        from tailrace._printable import visible_line
+
+        below = "\n" if sys.stderr.isatty() else ""
+        click.echo(f"{below}llm-tailrace: {visible_line(record.getMessage())}", err=True)
+
+
+# No __dir__ beside it: pluggy looks at every name there, which would import all.
+def __getattr__(name: str) -> object:
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from llm_tailrace import _models
+
+    return getattr(_models, name)

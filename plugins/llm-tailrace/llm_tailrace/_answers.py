@@ -13,6 +13,7 @@ from llm.parts import StreamEvent
 
 from llm_tailrace._messages import OWN
 from tailrace import finish_reason_of
+from tailrace._printable import visible_line
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from llm.models import _BaseResponse
 
     from llm_tailrace._apis import Api
-    from tailrace import ChatStream, Delta, ToolCall
+    from tailrace import ChatStream, Delta, ToolCall, Usage
 
 __all__ = ["Answer"]
 
@@ -65,10 +66,13 @@ class Answer:
         if delta.text:
             self._text_part = self._part("text")
             yield StreamEvent("text", delta.text, self._text_part)
-        if delta.signature is not None:
+        if delta.signature is None:
+            return
+        if self._text_part is None:  # llm keeps reasoning without words, and no such text
+            own = self._own(text_signature=delta.signature)
+            yield StreamEvent("reasoning", "", self._part(""), provider_metadata=own)
+        else:
             own = self._own(signature=delta.signature)
-            if self._text_part is None:
-                self._text_part = self._part("text")
             yield StreamEvent("text", "", self._text_part, provider_metadata=own)
 
     def _reasoning(self, delta: Delta) -> Iterator[StreamEvent]:
@@ -90,7 +94,7 @@ class Answer:
     def _call(self, delta: Delta) -> Iterator[StreamEvent]:
         call = self._calls.get(delta.index)
         if call is None:
-            call = _Call(delta.id or f"call_{uuid4().hex}", self._part(""))
+            call = _Call(self._call_id(delta), self._part(""))
             self._calls[delta.index] = call
         if delta.name and not call.is_named:
             call.is_named = True
@@ -100,6 +104,11 @@ class Answer:
             yield StreamEvent(
                 "tool_call_args", delta.text, call.part, call.id, provider_metadata=own
             )
+
+    def _call_id(self, delta: Delta) -> str:
+        """Return the id by which a call's result is known: its own unless another call has that."""
+        taken = {each.id for each in self._calls.values()}
+        return delta.id if delta.id and delta.id not in taken else f"call_{uuid4().hex}"
 
     def _part(self, family: str) -> int:
         """Return the number of the part that goes on, or of a new one."""
@@ -123,11 +132,7 @@ class Answer:
             response.add_tool_call(self._whole_call(call))
         usage = stream.usage
         if usage is not None:
-            told = {"cached": usage.cached_tokens, "reasoning": usage.reasoning_tokens}
-            details = {name: count for name, count in told.items() if count} or None
-            response.set_usage(
-                input=usage.prompt_tokens, output=usage.completion_tokens, details=details
-            )
+            _set_usage(usage, response)
             if usage.reasoning_tokens and not stream.reasoning:
                 yield StreamEvent("reasoning", "", self._part(""), redacted=True)
         if model := stream.ids.get("model"):
@@ -156,13 +161,25 @@ class Answer:
         return {name: value for name, value in record.items() if value}
 
 
+def _set_usage(usage: Usage, response: _BaseResponse) -> None:
+    """Tell `response` the token counts, without those that the site left out."""
+    told = {"cached": usage.cached_tokens, "reasoning": usage.reasoning_tokens}
+    if usage.total_tokens != usage.prompt_tokens + usage.completion_tokens:
+        told["total"] = usage.total_tokens
+    response.set_usage(
+        input=usage.prompt_tokens or None,
+        output=usage.completion_tokens or None,
+        details={name: count for name, count in told.items() if count} or None,
+    )
+
+
 def _warn(stream: ChatStream, response: _BaseResponse) -> None:
     """Log what who reads the text alone would miss."""
     reason = finish_reason_of(stream.finish_reason)
     if reason != "stop":
         log.warning("the answer is not whole: its end is %r", stream.finish_reason)
     if stream.tool_calls and not response.prompt.tools:
-        names = ", ".join(call.name for call in stream.tool_calls)
+        names = ", ".join(visible_line(call.name) for call in stream.tool_calls)
         log.warning("the answer also calls tools that it was not given: %s", names)
     shown_nowhere = [kind for kind in stream.passed_over if kind in _DATA]
     if shown_nowhere:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import cache
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
 
 import llm
@@ -48,16 +49,26 @@ def _json(value: object) -> object:
         return json.loads(value)
     except json.JSONDecodeError as error:
         raise ValueError(f"no JSON: {error}") from None
+    except RecursionError:
+        raise ValueError("no JSON that can be read: it is nested too deeply") from None
 
 
-def _json_or_text(value: object) -> object:
-    """Read what may be an object or a list as JSON, and leave other text."""
-    return _json(value) if isinstance(value, str) and value.lstrip()[:1] in ("{", "[") else value
+def _object_or_text(value: object) -> object:
+    """Read what may be an object as JSON, and leave other text."""
+    return _json(value) if isinstance(value, str) and value.lstrip().startswith("{") else value
+
+
+def _texts_or_text(value: object) -> object:
+    """Read a list of texts as JSON, and leave other text, such as ``[END]``."""
+    if not isinstance(value, str) or not value.lstrip().startswith("["):
+        return value
+    behind = value.lstrip()[1:].lstrip()
+    return _json(value) if behind.startswith(('"', "]")) else value
 
 
 _Object: TypeAlias = Annotated[dict[str, Any], BeforeValidator(_json)]
-_TextOrObject: TypeAlias = Annotated[str | dict[str, Any], BeforeValidator(_json_or_text)]
-_TextOrTexts: TypeAlias = Annotated[str | list[str], BeforeValidator(_json_or_text)]
+_TextOrObject: TypeAlias = Annotated[str | dict[str, Any], BeforeValidator(_object_or_text)]
+_TextOrTexts: TypeAlias = Annotated[str | list[str], BeforeValidator(_texts_or_text)]
 
 _OPTIONS: Mapping[str, tuple[Any, str]] = {
     "temperature": (float, "How freely the model chooses its words."),
@@ -92,10 +103,14 @@ _JSON_OBJECT = (bool, "An answer that is a JSON object; the prompt must ask for 
 def options_of(settings: ProfileSettings, *, names_model: bool) -> type[llm.Options]:
     """Return the class of the options that a call to the site may have.
 
-    `names_model`: whether the model is one of them.
+    `names_model`: whether the model is one of them, where the site lets the caller choose it.
     """
-    api = api_of(settings)
-    known = SOFTWARE[settings.software].options
+    return _options_class(settings.software, api_of(settings), names_model)
+
+
+@cache  # a class takes its time, and there may be hundreds of models
+def _options_class(software: str, api: Api, names_model: bool) -> type[llm.Options]:  # noqa: FBT001
+    known = SOFTWARE[software].options
     described = {
         name: described
         for name, described in _OPTIONS.items()
@@ -103,7 +118,7 @@ def options_of(settings: ProfileSettings, *, names_model: bool) -> type[llm.Opti
     }
     if takes_tools(api) and api != "anthropic":
         described["json_object"] = _JSON_OBJECT
-    if names_model:
+    if names_model and api != "page":  # a page's site chooses its model itself
         described["model"] = _MODEL
     fields: dict[str, Any] = {
         name: (kind | None, Field(default=None, description=words))
@@ -143,9 +158,28 @@ def _closed(schema: Any) -> Any:
         return [_closed(each) for each in schema]
     if not isinstance(schema, dict):
         return schema
-    closed = {name: _closed(each) for name, each in schema.items()}
-    is_object = closed.get("type") == "object" and "properties" in closed
-    return {"additionalProperties": False, **closed} if is_object else closed
+    closed = {name: _closed_at(name, each) for name, each in schema.items()}
+    kinds = schema.get("type")
+    is_object = "object" in kinds if isinstance(kinds, list) else kinds == "object"
+    if not is_object or "properties" not in closed:
+        return closed
+    return {"additionalProperties": False, **closed}
+
+
+def _closed_at(keyword: str, value: Any) -> Any:
+    """Return what stands at a keyword of a schema, with its schemas closed."""
+    if keyword in _VALUES:
+        return value
+    if keyword in _NAMED_SCHEMAS and isinstance(value, dict):
+        return {name: _closed(each) for name, each in value.items()}
+    return _closed(value)
+
+
+_VALUES = frozenset({"const", "default", "enum", "examples"})
+"""Keywords of JSON schemas at which values stand that may look like a schema."""
+
+_NAMED_SCHEMAS = frozenset({"$defs", "definitions", "patternProperties", "properties"})
+"""Keywords at which schemas stand by names that are no keywords."""
 
 
 def _tool(tool: Any) -> dict[str, Any]:

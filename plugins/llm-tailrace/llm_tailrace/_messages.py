@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import json
 import logging
+from base64 import b64encode
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import llm
@@ -19,8 +21,10 @@ from llm.parts import (
     ToolResultPart,
 )
 
+from tailrace.errors import one_line
+
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from llm_tailrace._apis import Api
 
@@ -35,9 +39,32 @@ log = logging.getLogger("llm_tailrace")
 def chat_messages(messages: Iterable[llm.Message], api: Api) -> list[dict[str, Any]]:
     """Return the messages of a prompt as the site takes them; `api`: how it is spoken to.
 
-    Raises ModelError for a part that has no place in its message.
+    Raises ModelError for what is no message, and for a part that has no place in its message.
     """
-    return [each for message in messages for each in _translated(message, api)]
+    return [each for message in _with_call_ids(messages) for each in _translated(message, api)]
+
+
+def _with_call_ids(messages: Iterable[llm.Message]) -> Iterator[llm.Message]:
+    """Yield the messages with ids for calls that have none, as those of other plugins' models.
+
+    A result without one is that of the first such call of its name that has none yet.
+    """
+    waiting: list[tuple[str, str]] = []  # names and ids of calls
+    for place, message in enumerate(messages):
+        if not isinstance(message, llm.Message):
+            kind = type(message).__name__
+            raise llm.ModelError(f"message {place} must be an llm.Message, not {kind}")
+        parts = list(message.parts)
+        for number, part in enumerate(parts):
+            if not isinstance(part, ToolCallPart | ToolResultPart) or part.tool_call_id:
+                continue
+            if isinstance(part, ToolCallPart):
+                waiting.append((part.name, f"call_{place}_{number}"))
+                parts[number] = replace(part, tool_call_id=waiting[-1][1])
+            elif open_calls := [each for each in waiting if each[0] == part.name]:
+                waiting.remove(open_calls[0])
+                parts[number] = replace(part, tool_call_id=open_calls[0][1])
+        yield replace(message, parts=parts)
 
 
 def _translated(message: llm.Message, api: Api) -> Iterator[dict[str, Any]]:
@@ -77,8 +104,8 @@ def _content(parts: Iterable[Part], api: Api) -> str | list[dict[str, Any]]:
     for part in parts:
         if isinstance(part, TextPart):
             content.append({"type": "text", "text": part.text})
-        elif isinstance(part, AttachmentPart) and part.attachment is not None:
-            content.append(_attached(part.attachment, api))
+        elif isinstance(part, AttachmentPart):
+            content.append(_attached(part.attachment or llm.Attachment(), api))
     if all(each["type"] == "text" for each in content):
         return "".join(each["text"] for each in content)
     return content
@@ -91,9 +118,15 @@ def _of_an_answer(parts: Sequence[Part], api: Api) -> dict[str, Any]:
     """Return the calls that an answer made, and what its service wants back with it."""
     record: dict[str, Any] = {}
     owned = [(part, own) for part in parts if (own := _own(part, api)) is not None]
-    if blocks := [_block(part, own) for part, own in owned if isinstance(part, ReasoningPart)]:
-        record["thinking_blocks"] = blocks
+    thoughts = [
+        (part, own)
+        for part, own in owned
+        if isinstance(part, ReasoningPart) and "text_signature" not in own
+    ]
+    if thoughts:
+        record["thinking_blocks"] = [_block(part, own) for part, own in thoughts]
     signed = [own["signature"] for part, own in owned if isinstance(part, TextPart)]
+    signed += [own["text_signature"] for _, own in owned if "text_signature" in own]
     if signed:
         record["extra_content"] = _signed(signed[-1])
     if calls := [_call(part, api) for part in parts if isinstance(part, ToolCallPart)]:
@@ -147,23 +180,47 @@ def _result(part: Part, api: Api) -> dict[str, Any]:
 def _attached(attachment: llm.Attachment, api: Api) -> dict[str, Any]:
     """Return an attachment as a part of a message; whether the site takes it, it says itself.
 
-    An address is handed on where the API fetches it, else what is there is read here.
+    An address is handed on where the API fetches it, else what is there is read here. Raises
+    ModelError for one that cannot be read, that is empty, or of which nobody knows what it is.
     """
-    kind = str(attachment.resolve_type())
+    kind = _read(attachment, _media_type)
     if kind.startswith("image/"):
         is_fetched = attachment.url is not None and api in ("chat", "responses", "anthropic")
         url = attachment.url if is_fetched else _data_url(attachment, kind)
         return {"type": "image_url", "image_url": {"url": url}}
     if kind in _SOUNDS and api != "gemini":
-        sound = {"data": attachment.base64_content(), "format": _SOUNDS[kind]}
+        sound = {"data": _read(attachment, _base64), "format": _SOUNDS[kind]}
         return {"type": "input_audio", "input_audio": sound}
+    data = _data_url(attachment, kind)
     name = f"{attachment.id()[:16]}.{kind.rpartition('/')[2]}"
-    file = {"filename": name, "file_data": _data_url(attachment, kind)}
-    return {"type": "file", "file": file}
+    return {"type": "file", "file": {"filename": name, "file_data": data}}
 
 
 _SOUNDS = {"audio/wav": "wav", "audio/mpeg": "mp3"}
 
 
 def _data_url(attachment: llm.Attachment, kind: str) -> str:
-    return f"data:{kind};base64,{attachment.base64_content()}"
+    return f"data:{kind};base64,{_read(attachment, _base64)}"
+
+
+def _read(attachment: llm.Attachment, read: Callable[[llm.Attachment], str]) -> str:
+    """Return what `read` reads; raises ModelError with the attachment's name where it fails."""
+    try:
+        found = read(attachment)
+    except Exception as error:  # noqa: BLE001 - of a file, or of the client by which llm fetches
+        problem = str(error) or type(error).__name__
+    else:
+        if found:
+            return found
+        problem = "it is empty" if read is _base64 else "its media type is not known"
+    named = attachment.path or attachment.url or attachment.type or "without a name"
+    raise llm.ModelError(one_line(f"the attachment {named} cannot be sent: {problem}"))
+
+
+def _media_type(attachment: llm.Attachment) -> str:
+    """Return the type without its parameters, which servers send and APIs do not take."""
+    return str(attachment.resolve_type() or "").partition(";")[0].strip().lower()
+
+
+def _base64(attachment: llm.Attachment) -> str:
+    return b64encode(attachment.content_bytes() or b"").decode()

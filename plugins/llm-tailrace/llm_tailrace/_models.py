@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 import llm
 
-import tailrace
 from llm_tailrace._answers import Answer
 from llm_tailrace._apis import api_of, attachment_types, options_of, site_options, takes_tools
 from llm_tailrace._messages import chat_messages
+from llm_tailrace._profiles import site_of
 
 # Of the same version always, as pyproject.toml says.
+from tailrace._printable import visible_line
 from tailrace._streams.loop_thread import iterate_blocking
 from tailrace.errors import TailraceError
 from tailrace.sites import SOFTWARE
@@ -57,17 +58,19 @@ class _OfSite:
 
     @cached_property
     def site(self) -> Site:
-        """The site, as `tailrace.site` makes it; raises its errors."""
-        return tailrace.site(self._profile.name)
+        """The site, as `tailrace.site` makes it of the profile; raises its errors."""
+        return site_of(self._profile)
 
     def get_key(self, explicit_key: str | None = None) -> str | None:
         """Return the key that is sent instead of the profile's; None without one.
 
         Raises ModelError for a key where the site takes none.
         """
-        given = explicit_key or self.key
+        given = self.key if explicit_key is None else explicit_key
         if given is None:
             return None
+        if not given:
+            raise llm.ModelError(f"{self.model_id}: the key that was given is empty")
         if "api_key" not in SOFTWARE[self._profile.settings.software].options:
             raise llm.ModelError(f"{self.model_id} takes no key: its profile has what it wants")
         return llm.get_key(input=given)
@@ -89,11 +92,16 @@ class _OfSite:
 
 @contextmanager
 def _as_model_errors(name: str) -> Iterator[None]:
-    """Raise failures of a call as ModelError, with our text and the failure as its cause."""
+    """Raise failures of a call as ModelError, with our text and the failure as its cause.
+
+    What a server said in it is shown as a line that no terminal obeys.
+    """
     try:
         yield
     except TailraceError as error:
-        raise llm.ModelError(f"{name}: {error}") from error
+        wait = getattr(error, "retry_after", None)
+        when = "" if wait is None else f" (it may be asked again after {wait:g} s)"
+        raise llm.ModelError(f"{name}: {visible_line(str(error))}{when}") from error
 
 
 class SiteModel(_OfSite, llm.KeyModel):
@@ -151,5 +159,5 @@ class AsyncSiteModel(_OfSite, llm.AsyncKeyModel):
 def _holds_attachments(message: Any) -> bool:
     return any(
         getattr(part, "attachment", None) or getattr(part, "attachments", None)
-        for part in message.parts
+        for part in getattr(message, "parts", ())
     )

@@ -3,8 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from typing import TYPE_CHECKING, Any
+
+import llm
 
 from tailrace.replica import Question, builtin_answer
+
+if TYPE_CHECKING:
+    from tailrace.replica import Replica
 
 KEY = "sk-tailrace-0123456789abcdef"
 SITES = """\
@@ -54,3 +60,18 @@ api_key_env = "MILL_KEY"
 def answer(text: str = "Hello") -> str:
     """What the replica's model says to a first question."""
     return asyncio.run(builtin_answer(Question("any", text)))
+
+
+def model(name: str) -> llm.Model:
+    """The model of a site, for blocking code."""
+    return llm.get_model(f"tailrace/{name}")
+
+
+def async_model(name: str) -> llm.AsyncModel:
+    """The model of a site, for asyncio."""
+    return llm.get_async_model(f"tailrace/{name}")
+
+
+def sent(replica: Replica, site: str) -> Any:
+    """The newest request's body at a site of the replica."""
+    return [each.json for each in replica.exchanges if each.site == site and each.json][-1]

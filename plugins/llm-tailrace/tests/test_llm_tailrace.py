@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import json
+import sys
 import threading
 import tomllib
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,11 +15,12 @@ import llm
 import pytest
 from aiohttp import web
 from llm.parts import ReasoningPart, TextPart, ToolCallPart, ToolResultPart
-from mill import KEY, answer
+from mill import KEY, answer, async_model, model, sent
 from pydantic import BaseModel
 
 import tailrace
 from llm_tailrace import _apis
+from llm_tailrace._messages import chat_messages
 from tailrace._streams.loop_thread import LoopThread
 from tailrace.providers._responses import RESPONSE_OPTIONS
 from tailrace.sites import SOFTWARE, Secret
@@ -35,6 +38,7 @@ APIS = ("chat", "answers", "claude", "google", "llama")
 RESULT = "12 m, rising"
 PNG = b"\x89PNG\r\n\x1a\n of no picture"
 SCHEMA = {"type": "object", "properties": {"at": {"type": "string"}}, "required": ["at"]}
+RETRY = "[sites.told.retry]\nattempts = 2\nfirst_wait = 0"
 THINKS: dict[str, dict[str, Any]] = {
     "chat": {},
     "answers": {"extra": {"include": ["reasoning.encrypted_content"], "store": False}},
@@ -48,22 +52,9 @@ THINKS: dict[str, dict[str, Any]] = {
 """By what each API has its model think aloud; all do at the word ``[[think]]``."""
 
 
-def model(name: str) -> llm.Model:
-    return llm.get_model(f"tailrace/{name}")
-
-
-def async_model(name: str) -> llm.AsyncModel:
-    return llm.get_async_model(f"tailrace/{name}")
-
-
 def level(at: str) -> str:
     """Read a gauge."""
     return f"{RESULT}, {at}"
-
-
-def sent(replica: Replica, site: str) -> Any:
-    """The newest request's body at a site of the replica."""
-    return [each.json for each in replica.exchanges if each.site == site and each.json][-1]
 
 
 # -- what there is ---------------------------------------------------------------------------------
@@ -109,6 +100,21 @@ async def test_the_command_lists_them(command: Callable[..., Any]) -> None:
     assert "temperature" in output
 
 
+def test_models_of_one_software_share_their_options() -> None:
+    """Making a class takes longer than all else, and a server may have hundreds of models."""
+    assert model("chat").Options is async_model("chat").Options
+    assert model("chat/gpt-4o").Options is model("chat/gpt-4o-mini").Options
+
+
+async def test_a_command_that_asks_no_model_imports_none_of_tailrace(home: Path) -> None:
+    code = "import sys, llm.cli; print('llm_tailrace' in sys.modules, 'tailrace' in sys.modules)"
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-c", code), cwd=home, stdout=asyncio.subprocess.PIPE
+    )
+    output, _ = await process.communicate()
+    assert output == b"True False\n"
+
+
 # -- text ------------------------------------------------------------------------------------------
 
 
@@ -145,12 +151,12 @@ async def test_an_answer_of_the_command(command: Callable[..., Any], options: li
 
 
 def test_an_answer_that_is_left_leaves_nothing() -> None:
-    before = threading.active_count()
+    before = set(threading.enumerate())
     pieces: Iterator[str] = iter(model("shop").prompt("Hello [[stall]]"))
     next(pieces)
-    assert threading.active_count() > before
+    assert set(threading.enumerate()) - before
     pieces.close()  # type: ignore[attr-defined]
-    assert threading.active_count() == before
+    assert not set(threading.enumerate()) - before
 
 
 # -- conversations ---------------------------------------------------------------------------------
@@ -264,6 +270,41 @@ def test_calls_of_a_dialogue_are_refused_by_a_page_by_name() -> None:
         model("chat").prompt(messages=[llm.user(ToolCallPart("level", {}, "call-1"))]).text()
 
 
+@pytest.mark.parametrize("name", APIS)
+def test_calls_and_results_without_ids_get_some(name: str) -> None:
+    """Other plugins' models may have left them out of a dialogue that is gone on with here."""
+    messages = [
+        llm.user("How high?"),
+        llm.assistant(
+            ToolCallPart("level", {"at": "x"}),
+            ToolCallPart("tide", {"at": "x"}),
+            ToolCallPart("level", {"at": "y"}),
+        ),
+        llm.tool_message(
+            ToolResultPart("level", "1 m"), ToolResultPart("level", "2 m"), ToolResultPart("tide")
+        ),
+    ]
+    assert model(name).prompt("And now?", messages=messages).text()
+    first, tide, second = [part.tool_call_id for part in messages[1].parts]
+    assert (first, tide, second) == (None, None, None)  # the caller's own stay as they are
+
+
+def test_results_without_ids_answer_calls_in_their_order() -> None:
+    calls = [ToolCallPart(name, {}) for name in ("level", "tide", "level")]
+    results = [ToolResultPart(name, str(at)) for at, name in enumerate(("level", "level", "tide"))]
+    messages = [llm.user("?"), llm.assistant(*calls), llm.tool_message(*results)]
+    _, answer, *answered = chat_messages(messages, "chat")
+    first, tide, second = [each["id"] for each in answer["tool_calls"]]
+    assert len({first, tide, second}) == 3
+    assert [each["tool_call_id"] for each in answered] == [first, second, tide]
+
+
+async def test_what_is_no_message_is_named() -> None:
+    messages: Any = [{"role": "user", "content": "Hello"}]
+    with pytest.raises(llm.ModelError, match=r"message 0 must be an llm\.Message, not dict"):
+        await async_model("chat").prompt(messages=messages).text()
+
+
 def test_a_call_that_no_tool_was_given_for_is_told(caplog: pytest.LogCaptureFixture) -> None:
     tool = {"type": "function", "function": {"name": "tide", "parameters": SCHEMA}}
     asked = model("chat")
@@ -300,6 +341,22 @@ def test_signed_thoughts_go_back(name: str, replica: Replica) -> None:
     if name == "claude":
         (blocks,) = [each["content"] for each in sent(replica, "anthropic")["messages"][1:2]]
         assert [each["type"] for each in blocks] == ["thinking", "text"]
+
+
+def test_a_signature_without_text_goes_back(server: Server) -> None:
+    """Gemini signs a text that may be empty, and `llm` keeps no text that is."""
+    parts = (
+        {"functionCall": {"name": "level", "args": {"at": "x"}}},
+        {"text": "", "thoughtSignature": "c2lnbmVk"},
+    )
+    server.say(*({"candidates": [{"content": {"parts": [each]}}]} for each in parts))
+    first = model("gemma").prompt("How high?", tools=[level])
+    assert [call.name for call in first.tool_calls()] == ["level"]
+    server.say({"candidates": [{"content": {"parts": [{"text": "High"}]}}]})
+    assert first.reply().text() == "High"
+    (said,) = [each["parts"] for each in server.asked[-1]["contents"] if each["role"] == "model"]
+    assert said[0] == parts[1]
+    assert said[1]["functionCall"]["args"] == {"at": "x"}
 
 
 def test_thoughts_stay_with_their_api() -> None:
@@ -357,6 +414,49 @@ async def test_options_of_the_command(command: Callable[..., Any], replica: Repl
     assert (code, "no JSON" in errors) == (1, True)
     code, _, errors = await command("-m", "tailrace/shop", "-o", "temperature", "1", "Hello")
     assert (code, "temperature" in errors) == (1, True)
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_a_page_that_chooses_its_model_itself_is_not_asked_for_one(name: str) -> None:
+    with pytest.raises(ValueError, match=r"model\n.*Extra inputs are not permitted"):
+        model(name).prompt("Hello", model="gpt-4o")
+
+
+@pytest.mark.parametrize(
+    ("given", "stop"),
+    [
+        ("[/INST]", "[/INST]"),
+        ("{end}", "{end}"),
+        ("[", "["),
+        (' ["a", "[b]"]', ["a", "[b]"]),
+        ("[ ]", []),
+    ],
+)
+def test_a_stop_may_look_like_json(given: str, stop: object) -> None:
+    assert model("chat").Options(stop=given).stop == stop  # type: ignore[attr-defined]
+
+
+def test_a_list_of_stops_that_is_none_is_told() -> None:
+    with pytest.raises(ValueError, match="no JSON"):
+        model("chat").prompt("Hello", stop='["a", "b"')
+    with pytest.raises(ValueError, match="nested too deeply"):
+        model("chat").prompt("Hello", extra="[" * 100_000)
+
+
+def test_objects_of_a_schema_are_closed_for_anthropic_and_nothing_else(replica: Replica) -> None:
+    place = {"type": ["object", "null"], "properties": {"default": dict(SCHEMA)}}
+    schema = {
+        "type": "object",
+        "properties": {"place": place, "kind": {"enum": [dict(SCHEMA)]}},
+        "default": dict(SCHEMA),
+    }
+    model("claude").prompt("Hello", schema=schema).text()
+    closed = sent(replica, "anthropic")["output_config"]["format"]["schema"]
+    assert closed["additionalProperties"] is False
+    assert closed["properties"]["place"]["additionalProperties"] is False
+    assert closed["properties"]["place"]["properties"]["default"]["additionalProperties"] is False
+    assert closed["properties"]["kind"] == {"enum": [SCHEMA]}
+    assert closed["default"] == SCHEMA
 
 
 def test_a_schema_and_a_json_object_cannot_both_be_had() -> None:
@@ -430,35 +530,57 @@ def test_a_refusal_is_what_the_model_says() -> None:
     assert response.text() == response.response_json["refusal"] != ""
 
 
+@dataclass
+class Server:
+    """A server of a test's own: it sends the newest of its replies, and keeps what it is asked."""
+
+    replies: list[bytes] = field(default_factory=list)
+    asked: list[Any] = field(default_factory=list)
+    status: int = 200
+    headers: dict[str, str] = field(default_factory=dict)
+
+    def say(self, *events: dict[str, Any]) -> None:
+        texts = [*map(json.dumps, events), "[DONE]"]
+        self.replies.append("".join(f"data: {each}\n\n" for each in texts).encode())
+
+    async def answer(self, request: web.Request) -> web.Response:
+        self.asked.append(await request.json())
+        headers = {"Content-Type": "text/event-stream", **self.headers}
+        return web.Response(body=self.replies[-1], status=self.status, headers=headers)
+
+
 @pytest.fixture
-def said(home: Path) -> Iterator[Callable[..., llm.Model]]:
-    """A model whose server says what a test tells it to, as deltas of a chat completion."""
-    replies: list[bytes] = []
-
-    async def answer(_request: web.Request) -> web.Response:
-        return web.Response(body=replies[-1], content_type="text/event-stream")
-
-    def saying(*deltas: dict[str, Any]) -> llm.Model:
-        events = [json.dumps({"choices": [{"delta": each}]}) for each in deltas]
-        replies.append("".join(f"data: {each}\n\n" for each in [*events, "[DONE]"]).encode())
-        return model("told")
-
+def server(home: Path) -> Iterator[Server]:
+    """A server that is two sites: ``told`` with chat completions, ``gemma`` with Gemini's API."""
+    served = Server()
     with LoopThread() as loop:
         app = web.Application()
-        app.router.add_post("/v1/chat/completions", answer)
+        app.router.add_post("/{path:.*}", served.answer)
         runner = web.AppRunner(app, shutdown_timeout=0.1)
         loop.run(runner.setup())
         loop.run(web.TCPSite(runner, "127.0.0.1", 0).start())
-        port = runner.addresses[0][1]
+        url = f"http://127.0.0.1:{runner.addresses[0][1]}"
         with (home / "tailrace.toml").open("a", encoding="utf-8") as file:
-            file.write(f"""
-[sites.told]
-url = "http://127.0.0.1:{port}/v1"
-software = "openai"
+            for name, at, software in (("told", "/v1", "openai"), ("gemma", "", "gemini")):
+                file.write(f"""
+[sites.{name}]
+url = "{url}{at}"
+software = "{software}"
 default_model = "any"
 """)
-        yield saying
+        yield served
         loop.run(runner.cleanup())
+
+
+@pytest.fixture
+def said(server: Server) -> Callable[..., llm.Model]:
+    """A model whose server says what a test tells it to, as deltas of a chat completion."""
+
+    def saying(*deltas: dict[str, Any], **last: Any) -> llm.Model:
+        server.say(*({"choices": [{"delta": each}]} for each in deltas), {"choices": [], **last})
+        return model("told")
+
+    return saying
 
 
 def test_what_is_not_shown_is_told(
@@ -486,6 +608,35 @@ def test_calls_without_ids_get_some(said: Callable[..., llm.Model]) -> None:
     ]
 
 
+def test_what_a_terminal_would_obey_is_shown(
+    said: Callable[..., llm.Model], caplog: pytest.LogCaptureFixture
+) -> None:
+    call = {"index": 0, "id": "call-1", "function": {"name": "a\x1b[2J", "arguments": "{}"}}
+    said({"tool_calls": [call]}).prompt("How high?").text()
+    assert r"not given: a\u001b[2J" in caplog.text
+    failing = said({"content": "Hello"}, error={"message": "over\x1b[2Jloaded"})
+    with pytest.raises(llm.ModelError, match=r"over\\u001b\[2Jloaded"):
+        failing.prompt("Hello").text()
+
+
+def test_counts_that_were_left_out_are_not_told(said: Callable[..., llm.Model]) -> None:
+    response = said({"content": "Hello"}, usage={"total_tokens": 12}).prompt("Hello")
+    usage = response.usage()
+    assert (usage.input, usage.output, usage.details) == (None, None, {"total": 12})
+    response = said({"content": "Hello"}, usage={"prompt_tokens": 3}).prompt("Hello")
+    assert (response.usage().input, response.usage().output) == (3, None)
+
+
+def test_calls_with_one_id_get_two(said: Callable[..., llm.Model]) -> None:
+    calls = [
+        {"index": index, "id": "call-1", "function": {"name": "level", "arguments": "{}"}}
+        for index in range(2)
+    ]
+    response = said({"tool_calls": calls}).prompt("How high?", tools=[level])
+    first, second = [call.tool_call_id for call in response.tool_calls()]
+    assert (first, second != first) == ("call-1", True)
+
+
 def test_arguments_that_are_no_object_are_told(said: Callable[..., llm.Model]) -> None:
     call = {"index": 0, "id": "call-1", "function": {"name": "level", "arguments": "[1]"}}
     with pytest.raises(llm.ModelError, match="arguments of the tool level are no JSON object"):
@@ -502,6 +653,8 @@ def test_the_key_is_the_profiles_unless_one_is_given(home: Path) -> None:
     assert model("chat").prompt("Hello", key="mill").text() == answer()
     with pytest.raises(llm.ModelError, match="tailrace/shop takes no key"):
         model("shop").prompt("Hello", key="sk-wrong").text()
+    with pytest.raises(llm.ModelError, match="tailrace/chat: the key that was given is empty"):
+        model("chat").prompt("Hello", key="").text()
 
 
 def test_a_key_that_is_not_set_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -529,6 +682,33 @@ async def test_text_before_a_failure_is_delivered_with_asyncio() -> None:
         async for piece in async_model("chat").prompt("[[midfail]]"):
             pieces.append(piece)  # noqa: PERF401 - what came before is what is looked at
     assert "".join(pieces)
+
+
+async def test_a_warning_of_the_command_stands_apart(command: Callable[..., Any]) -> None:
+    code, _, errors = await command("-m", "tailrace/chat", "-o", "max_tokens", "5", "Hello")
+    assert (code, errors) == (0, "llm-tailrace: the answer is not whole: its end is 'length'\n")
+
+
+async def test_another_attempt_is_told_apart(
+    home: Path, server: Server, command: Callable[..., Any]
+) -> None:
+    server.say({"error": {"message": "bu\x1b[2Jsy"}})
+    server.status = 503
+    with (home / "tailrace.toml").open("a", encoding="utf-8") as file:
+        file.write(f"{RETRY}\n")
+    code, output, errors = await command("-m", "tailrace/told", "Hello")
+    assert (code, output, len(server.asked)) == (1, "", 2)
+    assert errors.startswith("llm-tailrace: attempt 1 of 2 failed")
+    assert errors.count(r"bu\u001b[2Jsy") == 2
+
+
+async def test_when_to_ask_again_is_told(server: Server, command: Callable[..., Any]) -> None:
+    server.say({"error": {"message": "too many"}})
+    server.status, server.headers = 429, {"Retry-After": "7"}
+    code, output, errors = await command("-m", "tailrace/told", "Hello")
+    assert (code, output) == (1, "")
+    assert "HTTP 429" in errors
+    assert errors.endswith("(it may be asked again after 7 s)\n")
 
 
 async def test_a_failure_of_the_command(command: Callable[..., Any]) -> None:
@@ -581,6 +761,7 @@ async def test_models_that_servers_tell_are_kept(home: Path, command: Callable[.
     assert model("claude/claude-opus-4-8").prompt("Hello").text()
     code, output, errors = await command("tailrace", "refresh", "chat", "shop")
     assert (code, output) == (1, "chat: 4 models\n")
+    assert "chat: those that its profile names count" in errors
     assert "shop: sites of the software wordpress tell no list of models" in errors
     code, output, errors = await command("tailrace", "refresh", "nowhere")
     assert (code, "has a site 'nowhere'" in errors) == (1, True)

@@ -7,7 +7,7 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from tailrace.errors import InvalidRequestError
-from tailrace.transport._descriptors import SPARE_DESCRIPTORS, raise_limit
+from tailrace.transport._descriptors import raise_limit
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -23,6 +23,7 @@ __all__ = [
 ]
 
 BACKLOG = 1024
+_SPARE_DESCRIPTORS = 256
 
 
 def open_sockets(host: str, port: int) -> list[socket.socket]:
@@ -126,12 +127,12 @@ def raise_descriptor_limit(settings: Settings) -> str | None:
 
     Returns None, or a warning in one sentence where the system does not allow so many.
     """
-    wanted = 2 * settings.max_connections + SPARE_DESCRIPTORS
+    wanted = 2 * settings.max_connections + _SPARE_DESCRIPTORS
     allowed = raise_limit(wanted)
     if allowed >= wanted:
         return None
     return (
         f"the system allows {allowed} open files, too few for {settings.max_connections} "
         "connections and what they ask: raise it (ulimit -n), or give --max-connections "
-        f"{max(1, (allowed - SPARE_DESCRIPTORS) // 2)}"
+        f"{max(1, (allowed - _SPARE_DESCRIPTORS) // 2)}"
     )

@@ -5,10 +5,7 @@ from __future__ import annotations
 import sys
 from contextlib import suppress
 
-__all__ = ["SPARE_DESCRIPTORS", "raise_limit"]
-
-SPARE_DESCRIPTORS = 256
-"""What a process opens besides its connections."""
+__all__ = ["raise_limit"]
 
 
 def raise_limit(wanted: int) -> int:

@@ -260,6 +260,29 @@ impl EventDecoder {
         result
     }
 
+    /// Takes the next event off `input`, where that is one line of data and lies in it whole, with its
+    /// end: most events do. `None` where the next one is another, which [`next`](Self::next) reads.
+    #[cfg(any(feature = "std", feature = "stream"))]
+    #[inline]
+    pub(crate) fn next_plain<'a>(&mut self, input: &mut &'a [u8]) -> Option<&'a [u8]> {
+        let is_at_start = matches!(self.state, State::Open)
+            && self.lines.is_past_mark()
+            && self.block.size == 0
+            && !self.line.started();
+        if !is_at_start {
+            return None;
+        }
+        self.lines.end_line(input);
+        let value = data_of(input)?;
+        let before = input.len() - value.len();
+        let (value, rest) = value.split_at(crate::line::line_end(value)?);
+        if before + value.len() > self.max_event_bytes {
+            return None;
+        }
+        *input = rest.strip_prefix(b"\n\n").or_else(|| rest.strip_prefix(b"\r\n\r\n"))?;
+        Some(value)
+    }
+
     /// Whether a line that begins with `input` would be the first of an event that ends at an empty
     /// line, in a stream of which an event was read and that goes on. Drops the rest of the line
     /// end before.
@@ -320,6 +343,18 @@ impl EventDecoder {
             State::Failed => Some(self.limit()),
             State::Open | State::Ended => None,
         }
+    }
+
+    /// Whether the stream was ended: later bytes are ignored.
+    #[cfg(any(feature = "std", feature = "stream"))]
+    pub(crate) fn has_ended(&self) -> bool {
+        matches!(self.state, State::Ended)
+    }
+
+    /// How many ids the stream has set.
+    #[cfg(any(feature = "std", feature = "stream"))]
+    pub(crate) fn id_number(&self) -> u64 {
+        self.told.as_ref().map_or(0, |told| told.id_number)
     }
 
     /// The last event id in force: that of the last finished block which set one.

@@ -6,10 +6,14 @@ mod loopback;
 #[path = "adapters/pieces.rs"]
 mod pieces;
 
+use std::future::Future;
+use std::io::ErrorKind::{Interrupted, WouldBlock};
 use std::io::{self, BufReader};
 use std::ops::ControlFlow;
-use std::pin::Pin;
-use std::task::{Context, Poll, Waker};
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::{Context, Poll, Wake, Waker};
 
 use bytes::Bytes;
 use futures_core::{FusedStream, Stream};
@@ -23,7 +27,7 @@ use tailrace_core::adapters::{
 };
 use tailrace_core::{
     Delta, DeltaDecoder, DeltaOptions, Dialect, End, ErrorKind, EventDecoder, Limit, LimitExceeded,
-    OwnedDelta, OwnedEvent,
+    MAX_BODY_BYTES, MAX_EVENT_BYTES, OwnedDelta, OwnedEvent,
 };
 
 use crate::cuts::cut;
@@ -34,15 +38,29 @@ use pieces::{Broken, Pieces, ReadPieces};
 /// What a stream or an iterator gave, its errors as text, and whether it is over for good.
 type Given<T> = (Vec<T>, Option<String>);
 
+/// How often something was woken.
+#[derive(Default)]
+struct Woken(AtomicUsize);
+
+impl Wake for Woken {
+    fn wake(self: Arc<Self>) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
 /// Polls as often as it takes; what is not ready has been woken already.
 fn all<T, E: std::fmt::Debug>(
     mut stream: impl FusedStream<Item = Result<T, E>> + Unpin,
 ) -> Given<T> {
     let (mut items, mut failure) = (Vec::new(), None);
-    let mut cx = Context::from_waker(Waker::noop());
+    let woken = Arc::new(Woken::default());
+    let waker = Waker::from(woken.clone());
+    let mut cx = Context::from_waker(&waker);
     loop {
+        assert!(!stream.is_terminated(), "before it said so");
+        let before = woken.0.load(Ordering::Relaxed);
         match Pin::new(&mut stream).poll_next(&mut cx) {
-            Poll::Pending => {}
+            Poll::Pending => assert!(woken.0.load(Ordering::Relaxed) > before, "it hangs"),
             Poll::Ready(Some(Ok(item))) => {
                 assert_eq!(failure, None, "an item after an error");
                 items.push(item);
@@ -73,8 +91,8 @@ fn each<T, E: std::fmt::Debug>(mut items: impl Iterator<Item = Result<T, E>>) ->
 }
 
 /// The reads that have bytes: an empty one is the end of a reader.
-fn without_empty(reads: Vec<&[u8]>) -> Vec<&[u8]> {
-    reads.into_iter().filter(|read| !read.is_empty()).collect()
+fn without_empty<'a>(reads: &[&'a [u8]]) -> Vec<&'a [u8]> {
+    reads.iter().copied().filter(|read| !read.is_empty()).collect()
 }
 
 /// The events by every adapter, which must agree.
@@ -86,7 +104,7 @@ fn events(reads: &[&[u8]], max: usize, broken: bool) -> Given<OwnedEvent> {
     assert_eq!(slow, given, "a stream that is not always ready");
     let body = all(EventStream::with_decoder(BodyData::new(stream(true)), decoder()));
     assert_eq!(body, given, "a body");
-    let read = || ReadPieces::new(reads, broken);
+    let read = || ReadPieces::new(&without_empty(reads), broken);
     let tokio = all(EventStream::with_decoder(Reads::new(read()), decoder()));
     assert_eq!(as_broken(tokio), given, "a reader of tokio's");
     for capacity in [3, 8192] {
@@ -126,12 +144,16 @@ fn deltas(
     let mut body = DeltaStream::new(BodyData::new(stream(true)), decoder.clone());
     assert_eq!(compared(all(&mut body), decoder), given, "a body");
     assert_eq!(told(body.decoder()), told(chunks.decoder()), "a body");
-    let mut tokio = DeltaStream::new(Reads::new(ReadPieces::new(reads, broken)), decoder.clone());
+    let read = || ReadPieces::new(&without_empty(reads), broken);
+    let mut tokio = DeltaStream::new(Reads::new(read()), decoder.clone());
     assert_eq!(compared(as_broken(all(&mut tokio)), decoder), given, "a reader of tokio's");
     assert_eq!(told(tokio.decoder()), told(chunks.decoder()), "a reader of tokio's");
-    let mut std = DeltaIterator::new(ReadPieces::new(reads, broken), decoder.clone());
-    assert_eq!(compared(as_broken(each(&mut std)), decoder), given, "a reader");
-    assert_eq!(told(std.decoder()), told(chunks.decoder()), "a reader");
+    for capacity in [3, 8192] {
+        let reader = BufReader::with_capacity(capacity, read());
+        let mut std = DeltaIterator::of_buffered(reader, decoder.clone());
+        assert_eq!(compared(as_broken(each(&mut std)), decoder), given, "a buffer of {capacity}");
+        assert_eq!(told(std.decoder()), told(chunks.decoder()), "a buffer of {capacity}");
+    }
     (given, chunks.into_decoder())
 }
 
@@ -200,7 +222,6 @@ fn every_vector_of_events_by_every_adapter() {
         let input = vectors::bytes(&case["input"]);
         let max = vectors::number(&case["max_event_bytes"]).unwrap_or(1 << 20);
         for reads in vectors::splits(&input, 1 + input.len() / 20) {
-            let reads = without_empty(reads);
             let (expected, limit) = direct_events(&reads, max);
             let (given, failure) = events(&reads, max, false);
             assert_eq!(given, expected, "{name}");
@@ -218,7 +239,6 @@ fn every_vector_of_deltas_by_every_adapter() {
             continue;
         }
         for reads in vectors::splits(&input, 1 + input.len() / 4) {
-            let reads = without_empty(reads);
             check_deltas(&name, &reads, &expect::decoder(&case), complete);
         }
     }
@@ -330,9 +350,150 @@ fn one_id_is_kept_once_however_many_events_have_it() {
 
 #[test]
 fn a_read_that_a_signal_interrupts_is_taken_up_again() {
-    let reader = ReadPieces::new(&[b"data: 1\n\n"], false).interrupted();
-    let (events, failure) = each(EventIterator::new(reader));
+    let reader = || ReadPieces::new(&[b"data: 1\n", b"\n"], false).hindered(Interrupted);
+    let (events, failure) = each(EventIterator::new(reader()));
     assert_eq!((events.len(), failure), (1, None));
+    let (events, failure) = all(EventStream::new(Reads::new(reader())));
+    assert_eq!((events.len(), failure), (1, None));
+}
+
+#[test]
+fn a_reader_that_has_nothing_for_now_has_not_ended() {
+    fn passed<T, E>(items: impl Iterator<Item = Result<T, E>>) -> (Vec<T>, usize) {
+        let (mut given, mut failures) = (Vec::new(), 0);
+        for item in items {
+            item.map_or_else(|_| failures += 1, |item| given.push(item));
+        }
+        (given, failures)
+    }
+    let reader = |reads| ReadPieces::new(reads, false).hindered(WouldBlock);
+    let (events, failures) = passed(EventIterator::new(reader(&[b"data: 1\n", b"\n"])));
+    assert_eq!((events.len(), failures), (1, 2));
+
+    let mut deltas = DeltaIterator::new(reader(&[TEXT, STOP, DONE]), openai());
+    let Some(Err(DeltaError::Read(error))) = deltas.next() else { panic!("it waits") };
+    assert_eq!((error.kind(), deltas.decoder().end()), (WouldBlock, End::Open));
+    let (given, failures) = passed(&mut deltas);
+    assert_eq!((joined(&given).as_str(), failures), ("Ebb tide", 2));
+    assert_eq!(deltas.decoder().end(), End::Done);
+}
+
+/// A source that nothing comes from, and that must not be asked.
+struct Unasked;
+
+impl Stream for Unasked {
+    type Item = Result<Bytes, Broken>;
+
+    fn poll_next(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        panic!("it is asked")
+    }
+}
+
+#[test]
+fn a_decoder_that_has_ended_asks_for_no_bytes() {
+    let mut decoder = openai();
+    decoder.feed(DONE, &mut String::new());
+    let (_, failure) = all(DeltaStream::new(Chunks::new(Unasked), decoder.clone()));
+    assert_eq!(failure, decoder.error().map(|error| format!("Reply({error:?})")));
+    decoder = openai();
+    decoder.feed(&[STOP, DONE].concat(), &mut String::new());
+    assert_eq!(all(DeltaStream::new(Chunks::new(Unasked), decoder)), (vec![], None));
+
+    let mut decoder = EventDecoder::default();
+    decoder.close().unwrap();
+    let stream = EventStream::with_decoder(Chunks::new(Unasked), decoder);
+    assert_eq!(all(stream), (vec![], None));
+}
+
+/// A stream of the same chunk without end.
+struct Endless(&'static [u8]);
+
+impl Stream for Endless {
+    type Item = Result<&'static [u8], Broken>;
+
+    fn poll_next(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        Poll::Ready(Some(Ok(self.0)))
+    }
+}
+
+#[test]
+fn bytes_without_end_that_nothing_comes_of_let_others_have_their_turn() {
+    let woken = Arc::new(Woken::default());
+    let waker = Waker::from(woken.clone());
+    let mut cx = Context::from_waker(&waker);
+    for chunk in [&b": ping\n\n"[..], b""] {
+        let mut events = EventStream::new(Chunks::new(Endless(chunk)));
+        assert!(Pin::new(&mut events).poll_next(&mut cx).is_pending());
+        let mut deltas = DeltaStream::new(Chunks::new(Endless(chunk)), openai());
+        assert!(Pin::new(&mut deltas).poll_next(&mut cx).is_pending());
+        assert!(pin!(deltas.drain()).poll(&mut cx).is_pending());
+    }
+    assert_eq!(woken.0.load(Ordering::Relaxed), 6);
+}
+
+#[test]
+fn a_stream_that_waits_holds_no_chunk() {
+    let chunk = Bytes::from(b"data: 1\n\ndata: 2\n\n".to_vec());
+    let mut cx = Context::from_waker(Waker::noop());
+    let pieces = || Pieces::of([chunk.clone()]);
+    let mut by_chunks = EventStream::new(Chunks::new(pieces()));
+    let mut by_body = EventStream::new(BodyData::new(pieces()));
+    for number in ["1", "2"] {
+        assert!(!chunk.is_unique());
+        for event in
+            [Pin::new(&mut by_chunks).poll_next(&mut cx), Pin::new(&mut by_body).poll_next(&mut cx)]
+        {
+            let Poll::Ready(Some(Ok(event))) = event else { panic!("{event:?}") };
+            assert_eq!(event.data, number);
+        }
+    }
+    assert!(chunk.is_unique());
+}
+
+#[test]
+fn what_stands_behind_a_reply_is_read_when_it_is_asked_for() {
+    let mut trailers = HeaderMap::new();
+    trailers.insert("x-cost", "7".parse().unwrap());
+    let frames = || {
+        let data =
+            [TEXT, STOP, DONE, b"\n\n", TEXT].map(|data| Frame::data(Bytes::from_static(data)));
+        pieces::Frames::new(data.into_iter().chain([Frame::trailers(trailers.clone())]))
+    };
+    let mut cx = Context::from_waker(Waker::noop());
+
+    let mut stream = DeltaStream::new(BodyData::new(frames()), openai());
+    assert_eq!(joined(&all(&mut stream).0), "Ebb tide");
+    assert!(stream.source().trailers().is_none());
+    assert!(matches!(pin!(stream.drain()).poll(&mut cx), Poll::Ready(Ok(()))));
+    assert_eq!(stream.source().trailers().unwrap()["x-cost"], "7");
+
+    // What was not taken is read all the same, so that the decoder knows the reply.
+    let mut stream = DeltaStream::new(BodyData::new(frames()), openai());
+    assert!(matches!(pin!(stream.drain()).poll(&mut cx), Poll::Ready(Ok(()))));
+    assert!(matches!(pin!(stream.drain()).poll(&mut cx), Poll::Ready(Ok(()))));
+    assert_eq!((stream.decoder().end(), stream.source().trailers().is_some()), (End::Done, true));
+}
+
+#[test]
+fn what_is_wrong_is_told_by_who_reads_to_the_end() {
+    let drained = |reads: &[&[u8]], broken| {
+        let mut stream = DeltaStream::new(Chunks::new(Pieces::new(reads, broken, true)), openai());
+        let mut cx = Context::from_waker(Waker::noop());
+        let mut told = Vec::new();
+        while told.len() < 2 {
+            if let Poll::Ready(result) = pin!(stream.drain()).poll(&mut cx) {
+                told.push(result.map_err(|error| format!("{error:?}")));
+            }
+        }
+        (told, stream.decoder().end())
+    };
+    let (told, end) = drained(&[TEXT], false);
+    let [Err(cut), Ok(())] = &told[..] else { panic!("{told:?}") };
+    assert!(cut.starts_with("Reply("), "{cut}");
+    assert_eq!(end, End::Truncated);
+    let broken = Err("Read(Broken)".to_owned());
+    assert_eq!(drained(&[TEXT], true), (vec![broken.clone(), Ok(())], End::Truncated));
+    assert_eq!(drained(&[TEXT, STOP, DONE], true), (vec![broken, Ok(())], End::Done));
 }
 
 #[test]
@@ -343,6 +504,27 @@ fn trailers_are_kept() {
     let mut stream = EventStream::new(BodyData::new(pieces::Frames::new(frames)));
     assert_eq!(all(&mut stream).0.len(), 1);
     assert_eq!(stream.source().trailers().unwrap()["x-cost"], "7");
+}
+
+#[test]
+fn trailers_of_several_frames_are_kept_together_and_have_a_limit() {
+    let trailers = |from: u32| {
+        let fields = (from..from + 700).map(|number| {
+            let value = number.to_string().parse().unwrap();
+            (http::HeaderName::from_static("x-cost"), value)
+        });
+        let mut trailers = HeaderMap::new();
+        fields.for_each(|(name, value)| _ = trailers.append(name, value));
+        Frame::trailers(trailers)
+    };
+    let frames = (0..40).map(|number| trailers(number * 700));
+    let mut stream = EventStream::new(BodyData::new(pieces::Frames::new(frames)));
+    assert_eq!(all(&mut stream), (vec![], None));
+    let known: Vec<_> = stream.source().trailers().unwrap().get_all("x-cost").iter().collect();
+    assert_eq!(
+        (known.len(), known[0].as_bytes(), known[1023].as_bytes()),
+        (1024, &b"0"[..], &b"1023"[..])
+    );
 }
 
 proptest! {
@@ -360,7 +542,7 @@ proptest! {
         max in 0_usize..40,
         broken in any::<bool>(),
     ) {
-        let reads = without_empty(cut(&stream, &offsets));
+        let reads = cut(&stream, &offsets);
         let (expected, limit) = direct_events(&[&stream], max);
         let (given, failure) = events(&reads, max, broken);
         prop_assert_eq!(given, expected);
@@ -370,17 +552,18 @@ proptest! {
 
     #[test]
     fn any_reply_by_every_adapter_however_it_is_cut(
-        dialect in prop::sample::select(vec![
-            Dialect::OpenAi, Dialect::Anthropic, Dialect::OpenAiResponses, Dialect::Gemini, Dialect::Ollama,
-            Dialect::AiPower, Dialect::AiEngine, Dialect::Text,
-        ]),
+        decoder in any_decoder(),
         stream in prop::collection::vec(
             prop::sample::select(vec![
                 TEXT, STOP, USAGE, DONE, b"data: ", b"\n\n", b"{\"message\":{\"content\":\"a\"},\"done\":true}\n",
                 b"data: {\"type\":\"live\",\"subtype\":\"content\",\"data\":\"a\"}\n\n",
                 b"data: {\"type\":\"response.output_text.delta\",\"delta\":\"a\"}\n\n",
                 b"data: {\"choices\":[{\"delta\":{\"content\":\"\\ud83c\",\"reasoning\":\"r\"},\"logprobs\":{\"content\":[{\"token\":\"a\",\"logprob\":-1}]}}]}\n\n",
-                b"event: error\ndata: {\"error\":{\"message\":\"e\"}}\n\n", b"\xf0\x9f", b"<p>", b": ping\n\n",
+                b"event: error\ndata: {\"error\":{\"message\":\"e\"}}\n\n", b"\xf0\x9f", b"<p>", b": ping\n\n", b"\xef\xbb\xbf", b"\r",
+                b"{\"error\":{\"message\":\"e\",\"code\":\"c\"}}", b"[", b",", b"]", b"[FAILED]",
+                b"data: {\"candidates\":[{\"content\":{\"parts\":[{\"text\":\"a\"}]}}]}\n\n",
+                b"{\"choices\":[{\"message\":{\"content\":\"a\",\"refusal\":\"r\"},\"finish_reason\":\"stop\"}]}",
+                b"data: {\"choices\":[{\"delta\":{\"tool_calls\":[{\"index\":0,\"id\":\"c\",\"function\":{\"name\":\"n\",\"arguments\":\"{}\"}}]}}]}\n\n",
             ]),
             0..10,
         )
@@ -388,8 +571,29 @@ proptest! {
         offsets in prop::collection::vec(any::<Index>(), 0..12),
         complete in any::<bool>(),
     ) {
-        let reads = without_empty(cut(&stream, &offsets));
-        let decoder = DeltaDecoder::new(dialect, DeltaOptions::default());
-        check_deltas("any", &reads, &decoder, complete);
+        let (direct, ended) = direct_deltas(&[&stream], decoder.clone(), complete);
+        let (given, by_stream) = deltas(&cut(&stream, &offsets), &decoder, !complete);
+        prop_assert_eq!(given, compared(direct, &decoder));
+        prop_assert_eq!(told(&by_stream), told(&ended));
     }
+}
+
+/// A decoder of any dialect, or of one that it is to find out, with any options.
+fn any_decoder() -> impl Strategy<Value = DeltaDecoder> {
+    let options = (
+        prop::sample::select(vec![200, 200, 200, 429]),
+        prop::sample::select(vec![MAX_EVENT_BYTES, MAX_EVENT_BYTES, 60]),
+        prop::sample::select(vec![MAX_BODY_BYTES, MAX_BODY_BYTES, 60]),
+        prop::option::of(prop::sample::select(vec!["text/html", "application/json"])),
+        prop::option::of(Just("[FAILED]".to_owned())),
+    )
+        .prop_map(|(status, max_event_bytes, max_body_bytes, content_type, failure_tail)| {
+            let content_type = content_type.map(str::to_owned);
+            DeltaOptions { content_type, status, failure_tail, max_event_bytes, max_body_bytes }
+        });
+    let dialect = prop::option::of(prop::sample::select(Dialect::ALL));
+    (dialect, options).prop_map(|(dialect, options)| match dialect {
+        Some(dialect) => DeltaDecoder::new(dialect, options),
+        None => DeltaDecoder::detecting(options),
+    })
 }

@@ -6,8 +6,7 @@ mod server;
 // guide: uses
 use std::error::Error;
 
-use futures_util::StreamExt;
-use tailrace_core::adapters::{BodyData, Chunks, DeltaStream, EventStream};
+use tailrace_core::adapters::{BodyData, Chunks, DeltaStream, EventError, EventStream};
 use tailrace_core::{DeltaDecoder, DeltaKind, DeltaOptions, Dialect, End};
 // guide: end
 
@@ -65,9 +64,16 @@ async fn follow(
             request = request.header("last-event-id", &last_id);
         }
         let response = request.send().await?.error_for_status()?;
+        if response.status() == 204 {
+            return Ok(said); // the standard's word for "do not connect again"
+        }
         let mut events = EventStream::new(Chunks::new(response.bytes_stream()));
-        while let Some(Ok(event)) = events.next().await {
-            said.push(event.data);
+        while let Some(event) = events.next().await {
+            match event {
+                Ok(event) => said.push(event.data),
+                Err(EventError::Read(_)) => break, // the connection broke: go on with another
+                Err(error) => return Err(error.into()), // too large, and would be again
+            }
             if said.len() == wanted {
                 return Ok(said);
             }
@@ -102,6 +108,9 @@ async fn an_answer_is_read() {
 #[tokio::test]
 async fn a_stream_that_ends_is_followed() {
     let url = server::start().await;
-    let said = follow(&server::client(), &format!("{url}/log"), 4).await.unwrap();
-    assert_eq!(said, ["after nothing", "and more", "after 2", "and more"]);
+    let said = follow(&server::client(), &format!("{url}/log"), 3).await.unwrap();
+    assert_eq!(said, ["after nothing", "and more", "after 2"]);
+    // It has nothing behind the fourth, and says so.
+    let said = follow(&server::client(), &format!("{url}/log"), 9).await.unwrap();
+    assert_eq!(said, ["after nothing", "and more", "after 2", "and no more"]);
 }

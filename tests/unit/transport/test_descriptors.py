@@ -10,11 +10,11 @@ import pytest
 RAISE = """
 import resource
 from tailrace._cli.descriptors import make_room
-from tailrace.transport._descriptors import SPARE_DESCRIPTORS, raise_limit
-resource.setrlimit(resource.RLIMIT_NOFILE, (SPARE_DESCRIPTORS, SPARE_DESCRIPTORS + 100))
-print(raise_limit(100), raise_limit(SPARE_DESCRIPTORS + 60), raise_limit(10_000))
-make_room(100)
-make_room(101)
+from tailrace.transport._descriptors import raise_limit
+resource.setrlimit(resource.RLIMIT_NOFILE, (256, 356))
+print(raise_limit(100), raise_limit(316), raise_limit(10_000))
+make_room(292)
+make_room(293)
 print(resource.getrlimit(resource.RLIMIT_NOFILE))
 """
 
@@ -26,6 +26,6 @@ def test_as_far_as_it_may_and_said_where_that_is_too_little() -> None:
     )
     assert done.stdout == "100 316 356\n(356, 356)\n"
     assert done.stderr == (
-        "tailrace: the system allows 356 open files, too few for 101 connections at once: "
+        "tailrace: the system allows 356 open files, too few for 293 connections at once: "
         "raise it (ulimit -n)\n"
     )

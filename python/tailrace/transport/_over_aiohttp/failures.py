@@ -73,7 +73,8 @@ def _failed_connection(
 ) -> errors.TailraceError | None:
     if any(isinstance(cause, ssl.SSLError) for cause in causes):
         return errors.TLSError(f"TLS with {site} failed: {_reason_of(causes)}")
-    if isinstance(error, aiohttp.ClientConnectorDNSError):
+    # Python says of a name with an empty or an endless part that it cannot be written.
+    if isinstance(error, aiohttp.ClientConnectorDNSError | UnicodeError):
         return errors.ConnectError(f"{site} could not be reached: its name was not found")
     if isinstance(error, aiohttp.ClientConnectorError):
         return errors.ConnectError(f"{site} could not be reached: {_reason_of(causes)}")

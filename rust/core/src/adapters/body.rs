@@ -12,6 +12,9 @@ use crate::prelude::*;
 
 use super::source::{Sealed, Source};
 
+/// Fields of trailers that are kept, where there are several sections of them.
+const MAX_TRAILERS: usize = 1024;
+
 /// The data of any `http_body::Body`: reqwest's, hyper's, axum's, a server's or a client's.
 pub struct BodyData<B: Body> {
     body: Pin<Box<B>>,
@@ -20,20 +23,33 @@ pub struct BodyData<B: Body> {
 }
 
 impl<B: Body> BodyData<B> {
-    /// The data of this body. It need not be `Unpin`.
+    /// The data of this body. It need not be `Unpin`. Where its error is a `Box<dyn Error + Send +
+    /// Sync>`, which is no `Error` itself, [`EventError`](super::EventError) is none either:
+    /// `body.map_err(std::io::Error::other)`, by `BodyExt` of http-body-util, makes it one.
     pub fn new(body: B) -> Self {
         Self { body: Box::pin(body), data: None, trailers: None }
     }
 
-    /// The fields that followed the data, if some have come. They come behind the last event.
+    /// The fields that followed the data, if some have come: behind the last event, and so behind
+    /// the end of a [`DeltaStream`](super::DeltaStream), until it is drained. A message has one
+    /// section of them; of a body that has more, 1,024 fields are kept.
     pub fn trailers(&self) -> Option<&HeaderMap> {
         self.trailers.as_ref()
     }
 
     fn take_trailers(&mut self, trailers: HeaderMap) {
-        match &mut self.trailers {
-            Some(known) => known.extend(trailers),
-            None => self.trailers = Some(trailers),
+        let Some(known) = &mut self.trailers else {
+            self.trailers = Some(trailers);
+            return;
+        };
+        let mut name = None;
+        for (next, value) in trailers {
+            name = next.or(name);
+            if let Some(name) = &name
+                && known.len() < MAX_TRAILERS
+            {
+                known.append(name, value);
+            }
         }
     }
 }
@@ -70,6 +86,10 @@ impl<B: Body> Source for BodyData<B> {
     fn consume(&mut self, count: usize) {
         if let Some(data) = &mut self.data {
             data.advance(count);
+            // A stream that waits holds no data.
+            if !data.has_remaining() {
+                self.data = None;
+            }
         }
     }
 }

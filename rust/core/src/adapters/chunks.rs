@@ -38,10 +38,11 @@ where
     type Error = S::Error;
 
     fn poll_more(&mut self, cx: &mut Context<'_>) -> Poll<Result<bool, S::Error>> {
-        let chunk = ready!(self.stream.as_mut().try_poll_next(cx)).transpose()?;
-        let is_more = chunk.is_some();
-        (self.chunk, self.read) = (chunk, 0);
-        Poll::Ready(Ok(is_more))
+        let Some(chunk) = ready!(self.stream.as_mut().try_poll_next(cx)) else {
+            return Poll::Ready(Ok(false));
+        };
+        (self.chunk, self.read) = (Some(chunk?), 0);
+        Poll::Ready(Ok(true))
     }
 
     fn unread(&self) -> &[u8] {
@@ -51,6 +52,10 @@ where
 
     fn consume(&mut self, count: usize) {
         self.read += count;
+        // A stream that waits holds no chunk.
+        if self.unread().is_empty() {
+            self.chunk = None;
+        }
     }
 }
 

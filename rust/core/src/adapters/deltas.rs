@@ -4,6 +4,7 @@ use crate::delta::{DeltaDecoder, End, OwnedDelta};
 use crate::prelude::*;
 
 use super::DeltaError;
+use super::queue::Queue;
 
 /// Bytes that a decoder is fed at most before its deltas are handed out: 16 KiB.
 const FED_BYTES: usize = 16 * 1024;
@@ -12,8 +13,8 @@ const FED_BYTES: usize = 16 * 1024;
 #[derive(Debug, Clone)]
 pub(super) struct Deltas<E> {
     pub(super) decoder: DeltaDecoder,
-    /// What was decoded and not handed out yet, the next one last.
-    ready: Vec<OwnedDelta>,
+    /// What was decoded and not handed out yet.
+    ready: Queue,
     state: State<E>,
 }
 
@@ -36,7 +37,10 @@ pub(super) enum Next<E> {
 
 impl<E> Deltas<E> {
     pub(super) fn new(decoder: DeltaDecoder) -> Self {
-        Self { decoder, ready: Vec::new(), state: State::Reading }
+        let mut deltas = Self { decoder, ready: Queue::default(), state: State::Reading };
+        // The caller may have fed it all that there is: more bytes may never come.
+        deltas.notice_end();
+        deltas
     }
 
     pub(super) fn next(&mut self) -> Next<E> {
@@ -47,35 +51,40 @@ impl<E> Deltas<E> {
             return Next::Bytes;
         }
         match std::mem::replace(&mut self.state, State::Over) {
-            State::Ending(Some(error)) => Next::Item(Err(error)),
+            State::Ending(Some(error)) => {
+                self.state = State::Ending(None);
+                Next::Item(Err(error))
+            }
             _ => Next::End,
         }
     }
 
-    /// Whether nothing comes any more.
+    /// Whether it was told that nothing comes any more.
     #[cfg(feature = "stream")]
     pub(super) fn is_over(&self) -> bool {
-        matches!(self.state, State::Ending(None) | State::Over) && self.ready.is_empty()
+        matches!(self.state, State::Over)
     }
 
-    /// Reads a beginning of `unread`, whose deltas come next. Returns how many bytes were read.
-    pub(super) fn feed(&mut self, unread: &[u8]) -> usize {
-        let bytes = unread.get(..FED_BYTES).unwrap_or(unread);
+    /// Takes a beginning off `unread`, whose deltas come next.
+    pub(super) fn feed(&mut self, unread: &mut &[u8]) {
+        let (bytes, rest) = unread.split_at(unread.len().min(FED_BYTES));
+        *unread = rest;
         self.decoder.feed(bytes, &mut self.ready);
-        self.ready.reverse();
-        if self.decoder.end() != End::Open {
-            self.end();
-        }
-        bytes.len()
+        self.notice_end();
     }
 
     /// Ends the reply as the bytes have ended, or broke off with an error.
     pub(super) fn close(&mut self, error: Option<E>) {
         self.decoder.close(error.is_none(), &mut self.ready);
-        self.ready.reverse();
         self.end();
         if let Some(error) = error {
             self.state = State::Ending(Some(DeltaError::Read(error)));
+        }
+    }
+
+    fn notice_end(&mut self) {
+        if self.decoder.end() != End::Open {
+            self.end();
         }
     }
 

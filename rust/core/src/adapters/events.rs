@@ -3,10 +3,12 @@
 use alloc::sync::Arc;
 use std::ops::ControlFlow;
 
-use crate::event::{Event, EventDecoder, OwnedEvent};
+use crate::event::{EventDecoder, OwnedEvent};
 use crate::limits::LimitExceeded;
 use crate::prelude::*;
 use crate::utf8::decode;
+
+use super::EventError;
 
 /// An event decoder that is asked for one event at a time.
 #[derive(Debug, Clone)]
@@ -15,41 +17,67 @@ pub(super) struct Events {
     keeper: Keeper,
     /// Whether there will be no more.
     pub(super) is_over: bool,
+    /// The limit that was passed, until it is told.
+    limit: Option<LimitExceeded>,
 }
 
 impl Events {
     pub(super) fn new(decoder: EventDecoder) -> Self {
-        Self { decoder, keeper: Keeper::default(), is_over: false }
+        let is_over = decoder.has_ended();
+        Self { decoder, keeper: Keeper::default(), is_over, limit: None }
     }
 
-    /// Reads `unread` up to the end of its next event, or to its own. Returns how many bytes were
-    /// read, and the event if there is one.
-    pub(super) fn next(
-        &mut self,
-        unread: &[u8],
-    ) -> (usize, Result<Option<OwnedEvent>, LimitExceeded>) {
+    /// Takes the next event off `unread`, or all of it where none ends in it. Most events are put
+    /// together where they go to: to copy what has just been written takes longer than to read it.
+    #[inline]
+    pub(super) fn next(&mut self, unread: &mut &[u8]) -> Option<OwnedEvent> {
+        let Some(data) = self.decoder.next_plain(unread) else { return self.next_of_any(unread) };
+        let (data, id_number) = (kept(data).into(), self.decoder.id_number());
+        let id = self.keeper.id(id_number, || self.decoder.last_event_id());
+        Some(OwnedEvent { name: None, data, id, id_number, retry: None })
+    }
+
+    fn next_of_any(&mut self, unread: &mut &[u8]) -> Option<OwnedEvent> {
         let Self { decoder, keeper, .. } = self;
-        let mut rest = unread;
         let mut found = None;
-        let read = decoder.next(&mut rest, |event| {
-            let data = decode(event.data).into_owned();
-            found = Some(keeper.keep(&event.with_data(""), data));
+        let read = decoder.next(unread, |event| {
+            let data = kept(event.data).into();
+            let event = event.with_data("");
+            let id = keeper.id(event.id_number, || event.id);
+            found = Some(OwnedEvent::with_id(&event, data, id));
             ControlFlow::Continue(())
         });
-        self.is_over = read.is_err();
-        (unread.len() - rest.len(), read.map(|()| found))
+        if let Err(limit) = read {
+            self.end(Some(limit));
+        }
+        found
     }
 
     /// Ends the events as the bytes have ended. An unfinished one is dropped, as the specification
     /// says.
     pub(super) fn close(&mut self) {
-        self.is_over = true;
         // A limit that was passed has been told.
         let _ = self.decoder.close();
+        self.end(None);
+    }
+
+    fn end(&mut self, limit: Option<LimitExceeded>) {
+        self.is_over = true;
+        self.limit = limit;
+    }
+
+    /// The limit that ended the events, if one did: once.
+    pub(super) fn take_limit<T, E>(&mut self) -> Option<Result<T, EventError<E>>> {
+        self.limit.take().map(|limit| Err(EventError::Limit(limit)))
     }
 }
 
-/// Keeps the events of one stream, and each id of theirs once.
+/// The text of data, which outlives it.
+fn kept(data: &[u8]) -> Box<str> {
+    decode(data).into()
+}
+
+/// Keeps each id of one stream once.
 #[derive(Debug, Clone, Default)]
 struct Keeper {
     id: Option<Arc<str>>,
@@ -57,12 +85,13 @@ struct Keeper {
 }
 
 impl Keeper {
-    /// The event, with this text as its data.
-    fn keep(&mut self, event: &Event<'_>, data: String) -> OwnedEvent {
-        if event.id_number != self.id_number {
-            self.id_number = event.id_number;
-            self.id = (!event.id.is_empty()).then(|| event.id.into());
+    /// The id of this number.
+    #[inline]
+    fn id<'a>(&mut self, id_number: u64, id: impl FnOnce() -> &'a str) -> Option<Arc<str>> {
+        if id_number != self.id_number {
+            self.id_number = id_number;
+            self.id = Some(id()).filter(|id| !id.is_empty()).map(Into::into);
         }
-        OwnedEvent::with_id(event, data, self.id.clone())
+        self.id.clone()
     }
 }

@@ -37,7 +37,7 @@ impl<R: Read> EventIterator<BufReader<R>> {
 
 impl<R: BufRead> EventIterator<R> {
     /// The events of a reader that has a buffer, by a decoder that nothing was fed to; its limit
-    /// holds.
+    /// holds. Of the buffer no more is consumed than the events that were taken.
     pub fn of_buffered(reader: R, decoder: EventDecoder) -> Self {
         Self { reader, events: Events::new(decoder) }
     }
@@ -54,16 +54,18 @@ impl<R: BufRead> Iterator for EventIterator<R> {
     fn next(&mut self) -> Option<Self::Item> {
         while !self.events.is_over {
             match read(&mut self.reader, |unread| self.events.next(unread)) {
-                Ok(Some(Ok(None))) => {}
-                Ok(Some(found)) => return found.map_err(EventError::Limit).transpose(),
+                Ok(Some(None)) => {}
+                Ok(Some(Some(event))) => return Some(Ok(event)),
                 Ok(None) => self.events.close(),
                 Err(error) => {
-                    self.events.close();
+                    if !is_passing(&error) {
+                        self.events.close();
+                    }
                     return Some(Err(EventError::Read(error)));
                 }
             }
         }
-        None
+        self.events.take_limit()
     }
 }
 
@@ -86,7 +88,8 @@ impl<R: Read> DeltaIterator<BufReader<R>> {
 }
 
 impl<R: BufRead> DeltaIterator<R> {
-    /// The deltas of a reader that has a buffer.
+    /// The deltas of a reader that has a buffer. Of that it consumes 16 KiB at a time, also where
+    /// the reply ends before.
     pub fn of_buffered(reader: R, decoder: DeltaDecoder) -> Self {
         Self { reader, deltas: Deltas::new(decoder) }
     }
@@ -112,9 +115,10 @@ impl<R: BufRead> Iterator for DeltaIterator<R> {
                 Next::End => return None,
                 Next::Bytes => {}
             }
-            match read(&mut self.reader, |unread| (self.deltas.feed(unread), ())) {
+            match read(&mut self.reader, |unread| self.deltas.feed(unread)) {
                 Ok(Some(())) => {}
                 Ok(None) => self.deltas.close(None),
+                Err(error) if is_passing(&error) => return Some(Err(DeltaError::Read(error))),
                 Err(error) => self.deltas.close(Some(error)),
             }
         }
@@ -123,20 +127,27 @@ impl<R: BufRead> Iterator for DeltaIterator<R> {
 
 impl<R: BufRead> FusedIterator for DeltaIterator<R> {}
 
-/// Has `take` read of the bytes that the reader has, or gets; it returns how many it has read. `None`
-/// where the bytes have ended. A read that a signal interrupts is taken up again.
+/// Whether there may be bytes behind this error: of a socket that has none for now.
+fn is_passing(error: &io::Error) -> bool {
+    error.kind() == ErrorKind::WouldBlock
+}
+
+/// Has `take` take bytes off those that the reader has, or gets. `None` where the bytes have ended.
+/// A read that a signal interrupts is taken up again.
 fn read<R: BufRead, T>(
     reader: &mut R,
-    take: impl FnOnce(&[u8]) -> (usize, T),
+    take: impl FnOnce(&mut &[u8]) -> T,
 ) -> io::Result<Option<T>> {
     loop {
-        let unread = match reader.fill_buf() {
+        let mut unread = match reader.fill_buf() {
             Ok([]) => return Ok(None),
             Ok(unread) => unread,
             Err(error) if error.kind() == ErrorKind::Interrupted => continue,
             Err(error) => return Err(error),
         };
-        let (count, taken) = take(unread);
+        let length = unread.len();
+        let taken = take(&mut unread);
+        let count = length - unread.len();
         reader.consume(count);
         return Ok(Some(taken));
     }

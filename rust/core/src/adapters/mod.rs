@@ -8,9 +8,9 @@
 //! | any `http_body::Body`: of reqwest, hyper, axum | `BodyData` | the same | | `http-body` |
 //! | `tokio::io::AsyncRead` | `Reads` | the same | | `tokio` |
 //!
-//! Nothing here opens a connection, starts a task or sets a timer: a stream reads when it is polled,
-//! an iterator when it is asked. So there is none that connects again. An event source that does
-//! needs the request, a clock and a policy; [`EventDecoder::last_event_id`] and
+//! Nothing here opens a connection, starts a task or sets a timer: a stream reads when it is
+//! polled, an iterator when it is asked. So there is none that connects again. An event source that
+//! does needs the request, a clock and a policy; [`EventDecoder::last_event_id`] and
 //! [`EventDecoder::retry`] are what it asks of a decoder, by `decoder()` of each type here.
 //!
 //! [`EventDecoder::last_event_id`]: crate::EventDecoder::last_event_id
@@ -21,9 +21,17 @@
 //! - The items are those that the decoder gives, however the bytes are cut.
 //! - An error of the bytes' own (`Read`) is told from what was wrong with them (`Limit`, `Reply`).
 //!   What was decoded before it comes before it, and after an error nothing comes: they are fused.
+//!   One error of a reader of `std::io` ends nothing: `WouldBlock` says that there are no bytes for
+//!   now, and the next call reads on.
 //! - Beside the decoder's own limits, no more is held than one chunk, and the deltas of 16 KiB of
-//!   it or of one event.
-//! - A stream of deltas ends with the reply: what comes behind `[DONE]` is not read.
+//!   it or of one event. A chunk that is read is let go of at once.
+//! - A stream of deltas ends with the reply. What stands behind `[DONE]` is passed over where it
+//!   has come in the same chunk, and not read where it has not; `DeltaStream::drain` reads it.
+//! - They see the bytes alone. What else there is to know of a reply, its HTTP status above all, is
+//!   told to the decoder by its [`DeltaOptions`](crate::DeltaOptions): from 400 on the body becomes
+//!   the error.
+//! - A poll takes 64 chunks at most while nothing comes of them, and then wakes itself, so that a
+//!   peer that never stops saying nothing keeps no other task from its turn.
 //!
 //! ```
 //! use tailrace_core::adapters::{DeltaError, DeltaIterator};
@@ -51,6 +59,7 @@ mod error;
 mod events;
 #[cfg(feature = "std")]
 mod iterators;
+mod queue;
 #[cfg(feature = "tokio")]
 mod reads;
 #[cfg(feature = "stream")]

@@ -1,7 +1,7 @@
 //! Bytes from what is read the way of tokio.
 
 use std::fmt;
-use std::io;
+use std::io::{self, ErrorKind};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
@@ -37,9 +37,14 @@ impl<R: AsyncRead> Source for Reads<R> {
     type Error = io::Error;
 
     fn poll_more(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<bool>> {
-        let mut buffer = ReadBuf::new(&mut self.buffer);
-        ready!(self.reader.as_mut().poll_read(cx, &mut buffer))?;
-        (self.read, self.filled) = (0, buffer.filled().len());
+        loop {
+            let mut buffer = ReadBuf::new(&mut self.buffer);
+            match ready!(self.reader.as_mut().poll_read(cx, &mut buffer)) {
+                Ok(()) => break (self.read, self.filled) = (0, buffer.filled().len()),
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) => return Poll::Ready(Err(error)),
+            }
+        }
         Poll::Ready(Ok(self.filled > 0))
     }
 

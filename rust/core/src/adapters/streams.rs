@@ -1,5 +1,6 @@
 //! Events and deltas of what is polled.
 
+use std::future::poll_fn;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
@@ -16,9 +17,6 @@ use super::{DeltaError, EventError};
 /// A stream of the events of a source of bytes.
 ///
 /// ```
-/// use std::pin::pin;
-/// use std::task::{Context, Poll, Waker};
-///
 /// use futures_core::Stream;
 /// use tailrace_core::adapters::{Chunks, EventError, EventStream};
 ///
@@ -30,13 +28,14 @@ use super::{DeltaError, EventError};
 /// {
 ///     let mut events = EventStream::new(Chunks::new(chunks));
 ///     let mut count = 0;
-///     // `while let Some(event) = events.next().await`, with `futures` or `tokio-stream`.
-///     while let Some(event) = std::future::poll_fn(|cx| pin!(&mut events).poll_next(cx)).await {
+///     while let Some(event) = events.next().await {
 ///         println!("{}", event?.data);
 ///         count += 1;
 ///     }
 ///     Ok(count)
 /// }
+/// # use std::pin::pin;
+/// # use std::task::{Context, Poll, Waker};
 /// # struct Once(Option<&'static [u8]>);
 /// # impl Stream for Once {
 /// #     type Item = Result<&'static [u8], std::convert::Infallible>;
@@ -52,6 +51,8 @@ use super::{DeltaError, EventError};
 pub struct EventStream<S> {
     source: S,
     events: Events,
+    /// Whether the end was told.
+    is_terminated: bool,
 }
 
 impl<S: Source> EventStream<S> {
@@ -62,7 +63,7 @@ impl<S: Source> EventStream<S> {
 
     /// The events of this source, by a decoder that nothing was fed to; its limit holds.
     pub fn with_decoder(source: S, decoder: EventDecoder) -> Self {
-        Self { source, events: Events::new(decoder) }
+        Self { source, events: Events::new(decoder), is_terminated: false }
     }
 
     /// The decoder, which knows the last event id and the reconnection time.
@@ -76,22 +77,36 @@ impl<S: Source> EventStream<S> {
     }
 }
 
+impl<S: Source + Unpin> EventStream<S> {
+    /// Waits for the next event; `None` where there is none any more. Who stops waiting loses
+    /// nothing. It is what `StreamExt::next` of futures-util or tokio-stream does.
+    ///
+    /// # Errors
+    /// When the bytes break off, and when an event is larger than the decoder's limit.
+    pub async fn next(&mut self) -> Option<Result<OwnedEvent, EventError<S::Error>>> {
+        poll_fn(|cx| Pin::new(&mut *self).poll_next(cx)).await
+    }
+}
+
 impl<S: Source + Unpin> Stream for EventStream<S> {
     type Item = Result<OwnedEvent, EventError<S::Error>>;
 
     fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        let Self { source, events } = self.get_mut();
+        let Self { source, events, is_terminated } = self.get_mut();
+        let mut turn = Turn::default();
         while !events.is_over {
-            let unread = source.unread();
-            if !unread.is_empty() {
-                let (count, found) = events.next(unread);
+            let mut unread = source.unread();
+            let length = unread.len();
+            if length > 0 {
+                let found = events.next(&mut unread);
+                let count = length - unread.len();
                 source.consume(count);
-                if let Some(item) = found.map_err(EventError::Limit).transpose() {
-                    return Poll::Ready(Some(item));
+                if let Some(event) = found {
+                    return Poll::Ready(Some(Ok(event)));
                 }
                 continue;
             }
-            match ready!(source.poll_more(cx)) {
+            match ready!(turn.poll_more(source, cx)) {
                 Ok(true) => {}
                 Ok(false) => events.close(),
                 Err(error) => {
@@ -100,13 +115,15 @@ impl<S: Source + Unpin> Stream for EventStream<S> {
                 }
             }
         }
-        Poll::Ready(None)
+        let limit = events.take_limit();
+        *is_terminated = limit.is_none();
+        Poll::Ready(limit)
     }
 }
 
 impl<S: Source + Unpin> FusedStream for EventStream<S> {
     fn is_terminated(&self) -> bool {
-        self.events.is_over
+        self.is_terminated
     }
 }
 
@@ -114,18 +131,21 @@ impl<S: Source + Unpin> FusedStream for EventStream<S> {
 /// failed or is cut. What the reply told beside that is known by its [`decoder`](Self::decoder).
 ///
 /// ```
-/// use std::pin::{Pin, pin};
-///
-/// use futures_core::Stream;
 /// use tailrace_core::adapters::{BodyData, DeltaError, DeltaStream};
 /// use tailrace_core::{DeltaDecoder, DeltaOptions, Dialect};
 ///
-/// /// The answer, and the tokens that it cost: of a body of reqwest's, hyper's or axum's.
-/// async fn answer<B: http_body::Body>(body: B) -> Result<(String, u64), DeltaError<B::Error>> {
-///     let decoder = DeltaDecoder::new(Dialect::OpenAi, DeltaOptions::default());
-///     let mut deltas = DeltaStream::new(BodyData::new(body), decoder);
+/// /// The answer, and the tokens that it cost: of a response of hyper's or axum's, or of
+/// /// reqwest's, which turns `into` one.
+/// async fn answer<B: http_body::Body>(
+///     response: http::Response<B>,
+/// ) -> Result<(String, u64), DeltaError<B::Error>> {
+///     // With it, what the service says in the body of a 429 is the error.
+///     let status = response.status().as_u16();
+///     let options = DeltaOptions { status, ..DeltaOptions::default() };
+///     let decoder = DeltaDecoder::new(Dialect::OpenAi, options);
+///     let mut deltas = DeltaStream::new(BodyData::new(response.into_body()), decoder);
 ///     let mut answer = String::new();
-///     while let Some(delta) = std::future::poll_fn(|cx| pin!(&mut deltas).poll_next(cx)).await {
+///     while let Some(delta) = deltas.next().await {
 ///         answer.push_str(delta?.text().unwrap_or_default());
 ///     }
 ///     let usage = deltas.decoder().usage();
@@ -135,13 +155,15 @@ impl<S: Source + Unpin> FusedStream for EventStream<S> {
 #[derive(Debug)]
 pub struct DeltaStream<S: Source> {
     source: S,
+    /// Whether the source has told its end, and is not asked any more.
+    is_drained: bool,
     deltas: Deltas<S::Error>,
 }
 
 impl<S: Source> DeltaStream<S> {
     /// The deltas of this source.
     pub fn new(source: S, decoder: DeltaDecoder) -> Self {
-        Self { source, deltas: Deltas::new(decoder) }
+        Self { source, is_drained: false, deltas: Deltas::new(decoder) }
     }
 
     /// The decoder, which knows end, error, usage, ids and finish reason.
@@ -160,29 +182,82 @@ impl<S: Source> DeltaStream<S> {
     }
 }
 
-impl<S: Source + Unpin> Stream for DeltaStream<S> {
-    type Item = Result<OwnedDelta, DeltaError<S::Error>>;
+impl<S: Source + Unpin> DeltaStream<S> {
+    /// Waits for the next delta; `None` where there is none any more. Who stops waiting loses
+    /// nothing. It is what `StreamExt::next` of futures-util or tokio-stream does.
+    ///
+    /// # Errors
+    /// When the bytes break off, and when the reply failed or is cut.
+    pub async fn next(&mut self) -> Option<Result<OwnedDelta, DeltaError<S::Error>>> {
+        poll_fn(|cx| self.poll_delta(cx, &mut Turn::default())).await
+    }
 
-    fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        let Self { source, deltas } = self.get_mut();
+    /// Reads to the end of the bytes, and drops what comes: deltas that were not taken yet, and
+    /// what stands behind the reply's end. Without it, that is not read: a connection of HTTP/1.1
+    /// that is not read to its reply's last byte is closed, where it could have served the next
+    /// request, and trailers stay unknown. Nothing limits how long it takes.
+    ///
+    /// # Errors
+    /// When the bytes break off, and when the reply failed or is cut, unless the stream has told
+    /// it.
+    pub async fn drain(&mut self) -> Result<(), DeltaError<S::Error>> {
+        poll_fn(|cx| self.poll_drained(cx)).await
+    }
+
+    fn poll_drained(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), DeltaError<S::Error>>> {
+        let mut turn = Turn::default();
+        while let Some(delta) = ready!(self.poll_delta(cx, &mut turn)) {
+            delta?;
+        }
+        while !self.is_drained {
+            let unread = self.source.unread().len();
+            if unread > 0 {
+                self.source.consume(unread);
+            } else {
+                let more = ready!(turn.poll_more(&mut self.source, cx));
+                self.is_drained = !matches!(more, Ok(true));
+                more.map_err(DeltaError::Read)?;
+            }
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_delta(
+        &mut self,
+        cx: &mut Context<'_>,
+        turn: &mut Turn,
+    ) -> Poll<Option<Result<OwnedDelta, DeltaError<S::Error>>>> {
+        let Self { source, is_drained, deltas } = self;
         loop {
             match deltas.next() {
                 Next::Item(item) => return Poll::Ready(Some(item)),
                 Next::End => return Poll::Ready(None),
                 Next::Bytes => {}
             }
-            let unread = source.unread();
-            if !unread.is_empty() {
-                let count = deltas.feed(unread);
+            let mut unread = source.unread();
+            let length = unread.len();
+            if length > 0 {
+                deltas.feed(&mut unread);
+                let count = length - unread.len();
                 source.consume(count);
                 continue;
             }
-            match ready!(source.poll_more(cx)) {
+            let more = ready!(turn.poll_more(source, cx));
+            *is_drained = !matches!(more, Ok(true));
+            match more {
                 Ok(true) => {}
                 Ok(false) => deltas.close(None),
                 Err(error) => deltas.close(Some(error)),
             }
         }
+    }
+}
+
+impl<S: Source + Unpin> Stream for DeltaStream<S> {
+    type Item = Result<OwnedDelta, DeltaError<S::Error>>;
+
+    fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        self.get_mut().poll_delta(cx, &mut Turn::default())
     }
 }
 
@@ -192,5 +267,33 @@ impl<S: Source + Unpin> Unpin for DeltaStream<S> {}
 impl<S: Source + Unpin> FusedStream for DeltaStream<S> {
     fn is_terminated(&self) -> bool {
         self.deltas.is_over()
+    }
+}
+
+/// The reads of one poll, of which there are not any number: a source that always has more, of
+/// which nothing comes, would keep everything else from its turn, the clock of a timeout with it.
+struct Turn {
+    reads: usize,
+}
+
+impl Default for Turn {
+    fn default() -> Self {
+        Self { reads: 64 }
+    }
+}
+
+impl Turn {
+    /// Gets more bytes from the source; behind the last read of this turn, when it is polled again.
+    fn poll_more<S: Source>(
+        &mut self,
+        source: &mut S,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<bool, S::Error>> {
+        let Some(reads) = self.reads.checked_sub(1) else {
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        };
+        self.reads = reads;
+        source.poll_more(cx)
     }
 }

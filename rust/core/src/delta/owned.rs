@@ -84,6 +84,16 @@ pub enum OwnedSeal {
 }
 
 impl OwnedDelta {
+    /// A delta without log probabilities.
+    pub(crate) fn of(kind: DeltaKind) -> Self {
+        Self { kind, logprobs: None }
+    }
+
+    /// A delta that is kept, and these with it.
+    pub(crate) fn with_logprobs(delta: Delta<'_>, logprobs: &Logprobs) -> Self {
+        Self { logprobs: Some(Box::new(logprobs.clone())), ..delta.into() }
+    }
+
     /// The text of the answer that it adds; `None` where it is of another kind.
     pub fn text(&self) -> Option<&str> {
         match &self.kind {
@@ -147,14 +157,13 @@ impl OwnedSeal {
 
 impl From<Delta<'_>> for OwnedDelta {
     fn from(delta: Delta<'_>) -> Self {
-        let kind = match delta {
+        Self::of(match delta {
             Delta::Text(text) => DeltaKind::Text(text.to_owned()),
             Delta::Reasoning(text) => DeltaKind::Reasoning(text.to_owned()),
             Delta::Refusal(text) => DeltaKind::Refusal(text.to_owned()),
             Delta::ToolCall(piece) => DeltaKind::ToolCall(Box::new(piece.into())),
             Delta::Seal(seal) => DeltaKind::Seal(Box::new(seal.into())),
-        };
-        Self { kind, logprobs: None }
+        })
     }
 }
 
@@ -201,7 +210,6 @@ impl DeltaSink for Vec<OwnedDelta> {
     }
 
     fn with_logprobs(&mut self, delta: Delta<'_>, logprobs: &Logprobs) {
-        let logprobs = Some(Box::new(logprobs.clone()));
-        self.push(OwnedDelta { logprobs, ..delta.into() });
+        self.push(OwnedDelta::with_logprobs(delta, logprobs));
     }
 }

@@ -6,6 +6,7 @@ use std::future::poll_fn;
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::pin::Pin;
+use std::sync::mpsc;
 use std::thread;
 
 use bytes::Bytes;
@@ -13,6 +14,7 @@ use futures_core::Stream;
 use http::{HeaderMap, Request, Response};
 use http_body::Frame;
 use hyper::body::Incoming;
+use hyper::client::conn::http1::SendRequest;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use tailrace_core::adapters::{
@@ -58,24 +60,56 @@ fn write_raw(reply: &'static [u8]) -> SocketAddr {
     let address = listener.local_addr().unwrap();
     thread::spawn(move || {
         let (mut socket, _) = listener.accept().unwrap();
-        let mut request = Vec::new();
-        while !request.ends_with(b"\r\n\r\n") {
-            let mut byte = [0];
-            socket.read_exact(&mut byte).unwrap();
-            request.extend(byte);
-        }
+        read_request(&mut socket).unwrap();
         socket.write_all(reply).unwrap();
     });
     address
 }
 
-async fn ask(address: SocketAddr) -> Incoming {
+fn read_request(socket: &mut std::net::TcpStream) -> std::io::Result<()> {
+    let mut request = Vec::new();
+    while !request.ends_with(b"\r\n\r\n") {
+        let mut byte = [0];
+        socket.read_exact(&mut byte)?;
+        request.extend(byte);
+    }
+    Ok(())
+}
+
+/// A server that ends the body of its reply once it is told to, and answers a second request on the
+/// same connection, if there is one.
+fn end_late() -> (SocketAddr, mpsc::Sender<()>) {
+    const REPLY: &[u8] = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n41\r\n\
+          data: {\"choices\":[{\"delta\":{\"content\":\"Ebb\"}}]}\n\ndata: [DONE]\n\n\n\n\r\n";
+    let listener = std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let address = listener.local_addr().unwrap();
+    let (end, ended) = mpsc::channel();
+    thread::spawn(move || {
+        let (mut socket, _) = listener.accept().unwrap();
+        read_request(&mut socket).unwrap();
+        socket.write_all(REPLY).unwrap();
+        let _ = ended.recv();
+        if socket.write_all(b"0\r\n\r\n").and_then(|()| read_request(&mut socket)).is_ok() {
+            socket.write_all(b"HTTP/1.1 204 No Content\r\n\r\n").unwrap();
+        }
+    });
+    (address, end)
+}
+
+async fn connect(address: SocketAddr) -> SendRequest<Frames> {
     let socket = TokioIo::new(TcpStream::connect(address).await.unwrap());
-    let (mut sender, connection) = hyper::client::conn::http1::handshake(socket).await.unwrap();
+    let (sender, connection) = hyper::client::conn::http1::handshake(socket).await.unwrap();
     tokio::spawn(connection);
+    sender
+}
+
+fn request() -> Request<Frames> {
     let request = Request::builder().uri("/").header("host", "localhost").header("te", "trailers");
-    let request = request.body(Frames::new([])).unwrap();
-    sender.send_request(request).await.unwrap().into_body()
+    request.body(Frames::new([])).unwrap()
+}
+
+async fn ask(address: SocketAddr) -> Incoming {
+    connect(address).await.send_request(request()).await.unwrap().into_body()
 }
 
 const REPLY: &[&[u8]] = &[TEXT.split_at(20).0, TEXT.split_at(20).1, STOP, USAGE, DONE];
@@ -132,6 +166,30 @@ fn a_connection_that_breaks_is_told_from_a_reply_that_ends() {
         }
         assert!(matches!(last, Some(Err(DeltaError::Read(_)))), "{last:?}");
         assert_eq!(deltas.decoder().end(), End::Truncated);
+    });
+}
+
+#[test]
+fn a_connection_serves_the_next_request_when_its_reply_is_read_to_the_end() {
+    runtime().block_on(async {
+        for drains in [true, false] {
+            let (address, end) = end_late();
+            let mut sender = connect(address).await;
+            let reply = sender.send_request(request()).await.unwrap();
+            let mut deltas = DeltaStream::new(BodyData::new(reply.into_body()), openai());
+            while let Some(delta) = next(&mut deltas).await {
+                assert_eq!(delta.unwrap().text(), Some("Ebb"));
+            }
+            if drains {
+                end.send(()).unwrap();
+                deltas.drain().await.unwrap();
+            }
+            drop(deltas);
+            assert_eq!(sender.ready().await.is_ok(), drains);
+            if drains {
+                assert_eq!(sender.send_request(request()).await.unwrap().status(), 204);
+            }
+        }
     });
 }
 

@@ -41,16 +41,25 @@ struct State {
 impl Pieces {
     pub fn new(reads: &[&[u8]], broken: bool, is_slow: bool) -> Self {
         let pieces = reads.iter().map(|read| Ok(Bytes::copy_from_slice(read)));
-        let pieces = pieces.chain(broken.then_some(Err(Broken))).collect();
+        Self::with(pieces.chain(broken.then_some(Err(Broken))).collect(), is_slow)
+    }
+
+    /// These pieces, without a copy.
+    pub fn of(pieces: impl IntoIterator<Item = Bytes>) -> Self {
+        Self::with(pieces.into_iter().map(Ok).collect(), false)
+    }
+
+    fn with(pieces: VecDeque<Result<Bytes, Broken>>, is_slow: bool) -> Self {
         let state = State { pieces, is_slow, is_ready: false, is_over: false };
         Self(RefCell::new(state), PhantomPinned)
     }
 
-    fn poll(self: Pin<&mut Self>) -> Poll<Option<Result<Bytes, Broken>>> {
+    fn poll(self: Pin<&mut Self>, cx: &Context<'_>) -> Poll<Option<Result<Bytes, Broken>>> {
         let mut state = self.0.borrow_mut();
         assert!(!state.is_over, "it is asked behind its end");
         state.is_ready = !state.is_ready;
         if state.is_slow && state.is_ready {
+            cx.waker().wake_by_ref();
             return Poll::Pending;
         }
         let piece = state.pieces.pop_front();
@@ -62,8 +71,8 @@ impl Pieces {
 impl Stream for Pieces {
     type Item = Result<Bytes, Broken>;
 
-    fn poll_next(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        self.poll()
+    fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        self.poll(cx)
     }
 }
 
@@ -74,9 +83,9 @@ impl Body for Pieces {
 
     fn poll_frame(
         self: Pin<&mut Self>,
-        _: &mut Context<'_>,
+        cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Self::Data>, Broken>>> {
-        self.poll().map_ok(|mut piece| {
+        self.poll(cx).map_ok(|mut piece| {
             let first = piece.split_to(piece.len() / 2);
             Frame::data(first.chain(piece))
         })
@@ -108,6 +117,8 @@ impl Body for Frames {
 pub struct ReadPieces {
     pieces: VecDeque<Bytes>,
     failures: Vec<io::Error>,
+    /// What an empty piece stands for.
+    hindrance: ErrorKind,
     is_ready: bool,
 }
 
@@ -116,13 +127,15 @@ impl ReadPieces {
         Self {
             pieces: reads.iter().map(|read| Bytes::copy_from_slice(read)).collect(),
             failures: broken.then(|| io::Error::other(Broken)).into_iter().collect(),
+            hindrance: ErrorKind::Interrupted,
             is_ready: false,
         }
     }
 
-    /// The same, whose first read is interrupted.
-    pub fn interrupted(mut self) -> Self {
-        self.pieces.push_front(Bytes::new());
+    /// The same, whose every read of a piece fails with such an error first.
+    pub fn hindered(mut self, hindrance: ErrorKind) -> Self {
+        self.pieces = self.pieces.into_iter().flat_map(|piece| [Bytes::new(), piece]).collect();
+        self.hindrance = hindrance;
         self
     }
 }
@@ -134,7 +147,7 @@ impl Read for ReadPieces {
         };
         if piece.is_empty() {
             self.pieces.pop_front();
-            return Err(ErrorKind::Interrupted.into());
+            return Err(self.hindrance.into());
         }
         let count = piece.len().min(buffer.len());
         piece.copy_to_slice(&mut buffer[..count]);
@@ -148,11 +161,12 @@ impl Read for ReadPieces {
 impl AsyncRead for ReadPieces {
     fn poll_read(
         mut self: Pin<&mut Self>,
-        _: &mut Context<'_>,
+        cx: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         self.is_ready = !self.is_ready;
         if self.is_ready {
+            cx.waker().wake_by_ref();
             return Poll::Pending;
         }
         let mut bytes = vec![0; buffer.remaining()];

@@ -138,14 +138,16 @@ impl Engine {
         if self.0.is_closed() { Err(closed(py)) } else { Ok(()) }
     }
 
-    /// Take what was read: of each thread that has anything, its rows and its ended streams.
-    fn take(&self, py: Python<'_>) -> PyResult<Vec<(Rows, Vec<Facts>)>> {
+    /// Put what was read into a deque: of each thread that has anything, its rows and its ended
+    /// streams. What would be returned were lost where a signal's exception comes first.
+    fn take(&self, py: Python<'_>, into: &Bound<'_, PyAny>) -> PyResult<()> {
         self.check_process(py)?;
-        let taken = self.0.take().into_iter().map(|taken| {
+        for taken in self.0.take() {
             let rows = Rows::new(py, taken.rows)?;
-            Ok((rows, taken.ended.into_iter().map(Facts::new).collect()))
-        });
-        taken.collect()
+            let ended: Vec<Facts> = taken.ended.into_iter().map(Facts::new).collect();
+            into.call_method1("append", ((rows, ended),))?;
+        }
+        Ok(())
     }
 
     /// Return in how many seconds to take, unless the bell rings; `None` where nothing runs.

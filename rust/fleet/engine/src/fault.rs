@@ -62,6 +62,11 @@ pub enum Fault {
     },
     /// The proxy refused to connect, with this status.
     Refused(u16),
+    /// The proxy did not answer when it was asked to connect.
+    NoTunnel {
+        /// Whether it broke off, and did not answer with what is no HTTP.
+        is_broken: bool,
+    },
     /// What answered is no HTTP.
     NoHttp,
     /// The reply's head is larger than the limit.
@@ -99,6 +104,8 @@ impl Fault {
             Self::Unreachable { .. } => "unreachable",
             Self::Tls { .. } => "tls",
             Self::Refused(_) => "refused",
+            Self::NoTunnel { is_broken: true } => "tunnel_broken",
+            Self::NoTunnel { is_broken: false } => "tunnel_no_http",
             Self::NoHttp => "no_http",
             Self::Head => "head",
             Self::InterimHeads => "interim_heads",

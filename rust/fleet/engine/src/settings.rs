@@ -10,6 +10,12 @@ use crate::rows::Keep;
 use crate::stamped::kernel;
 use crate::tls::Trust;
 
+/// Bytes of a reply's head at most, and of one read.
+pub(crate) const MAX_HEAD_BYTES: usize = 128 * 1024;
+
+/// Fields of a reply's head at most.
+pub(crate) const MAX_FIELDS: usize = 256;
+
 /// The settings of a fleet.
 #[derive(Debug, Clone)]
 pub struct Settings {

@@ -12,13 +12,7 @@ use crate::coalescing::Coalescing;
 use crate::connecting::Connector;
 use crate::outbox::{Outbox, Waiting};
 use crate::sending::Sending;
-use crate::settings::Settings;
-
-/// Bytes of a reply's head at most, and of one read.
-const MAX_HEAD_BYTES: usize = 128 * 1024;
-
-/// Fields of a reply's head at most.
-const MAX_FIELDS: usize = 256;
+use crate::settings::{MAX_FIELDS, MAX_HEAD_BYTES, Settings};
 
 /// How long a connection that nobody uses is kept.
 const KEPT: Duration = Duration::from_secs(15);

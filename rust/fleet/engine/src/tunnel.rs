@@ -1,5 +1,7 @@
 //! A tunnel through a proxy, asked for with CONNECT (RFC 9110, 9.3.6).
 
+use std::sync::Arc;
+
 use http::header::{HOST, PROXY_AUTHORIZATION};
 use http::uri::Scheme;
 use http::{HeaderValue, Request, Uri};
@@ -9,7 +11,10 @@ use hyper::upgrade::Upgraded;
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite};
 
+use crate::clocks::Clocks;
 use crate::fault::{ConnectFault, Fault};
+use crate::job::Job;
+use crate::settings::{MAX_FIELDS, MAX_HEAD_BYTES, Timeouts};
 
 /// Asks the proxy that `connection` leads to for a tunnel to the host of `target`.
 pub(crate) async fn open(
@@ -17,12 +22,21 @@ pub(crate) async fn open(
     target: &Uri,
     authorization: Option<HeaderValue>,
 ) -> Result<Upgraded, ConnectFault> {
-    let request = request_for(target, authorization)?;
-    let (mut sender, connection) =
-        http1::handshake(TokioIo::new(connection)).await.map_err(|error| broken(&error))?;
+    let (job, mut request) = (Arc::new(Job::default()), request_for(target, authorization)?);
+    let counting = Arc::clone(&job);
+    hyper::ext::on_informational(&mut request, move |_| counting.note_interim_head());
+    let (mut sender, connection) = http1::Builder::new()
+        .max_buf_size(MAX_HEAD_BYTES)
+        .max_headers(MAX_FIELDS)
+        .handshake(TokioIo::new(connection))
+        .await
+        .map_err(|error| broken(&error))?;
     // It ends with the tunnel, or with the sender.
     tokio::spawn(connection.with_upgrades());
-    let response = sender.send_request(request).await.map_err(|error| broken(&error))?;
+    // No clock but that of the stream: it is stopped by too many heads alone.
+    let answered = Clocks::new(Timeouts::default()).until(&job, sender.send_request(request)).await;
+    let response = answered.map_err(|_| ConnectFault(Fault::InterimHeads))?;
+    let response = response.map_err(|error| broken(&error))?;
     if !response.status().is_success() {
         return Err(ConnectFault(Fault::Refused(response.status().as_u16())));
     }
@@ -47,5 +61,9 @@ fn request_for(
 
 /// A proxy that answers with what is no HTTP, or not at all.
 fn broken(error: &hyper::Error) -> ConnectFault {
-    ConnectFault(Fault::of_connecting(error, true))
+    ConnectFault(match Fault::of_head(error) {
+        Fault::NoHttp => Fault::NoTunnel { is_broken: false },
+        Fault::BrokenBefore => Fault::NoTunnel { is_broken: true },
+        other => other,
+    })
 }

@@ -6,7 +6,7 @@ import asyncio
 import socket
 import threading
 from collections import deque
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self, TypeAlias
 
 from tailrace.errors import InvalidRequestError
 from tailrace_fleet._ended import Ended
@@ -69,41 +69,52 @@ class Batch:
         return f"<Batch of {len(self)} rows, {len(self.ended)} ended>"
 
 
+_Taker: TypeAlias = "asyncio.Task[Any] | threading.Thread"
+
+
 class Taking:
-    """The taking of what an engine has read: by one consumer at a time, in batches."""
+    """The taking of what an engine has read: by one consumer at a time, in batches.
+
+    A signal raises its exception behind any call. So what `ready` holds is deleted, and the `turn`
+    given back, without a call, just before a batch is handed over: none is lost or comes twice.
+    """
 
     def __init__(self, engine: Engine, around: Circumstances) -> None:
         self._engine = engine
         self._around = around
-        self._ready: deque[tuple[Rows, list[Facts]]] = deque()
+        self.ready: deque[tuple[Rows, list[Facts]]] = deque()
+        self.turn: dict[str, _Taker] = {}  # whose it is
+        self.is_closed: bool = False
         self._bell: socket.socket | None = None
-        self._turn = threading.Lock()
-        self._is_closed = False
 
-    def enter(self) -> None:
-        """Begin to wait; `InvalidRequestError` where somebody else does."""
-        if not self._turn.acquire(blocking=False):
-            raise InvalidRequestError("somebody else takes this fleet's batches: one at a time")
+    def enter(self, taker: _Taker) -> None:
+        """Have `taker` begin to wait; `InvalidRequestError` where somebody else does."""
+        other = self.turn.setdefault("of", taker)
+        if other is not taker:
+            if _is_at_work(other):
+                raise InvalidRequestError("somebody else takes this fleet's batches: one at a time")
+            self.turn["of"] = taker
 
     def leave(self) -> None:
         """End to wait."""
-        self._turn.release()
-        if self._is_closed:
+        self.turn.clear()
+        if self.is_closed:
             self.close()
 
     def next(self, max_wait: float) -> Batch | float | None:
-        """Return a batch, the seconds until there is one, or None where there will be none."""
-        if not self._ready:
+        """Return the first batch, which stays `ready`, or in how many seconds there is one.
+
+        None where there will be none.
+        """
+        if not self.ready:
             due = self._engine.due(max_wait)
             if due != 0.0:
                 return due
-            self._ready.extend(self._engine.take())
-        if not self._ready:
+            self._engine.take(self.ready)
+        if not self.ready:
             return max_wait
-        rows, ended = self._ready[0]
-        batch = Batch(rows, [Ended(facts, self._around) for facts in ended])
-        self._ready.popleft()  # not before: what interrupts the making of records loses none
-        return batch
+        rows, ended = self.ready[0]
+        return Batch(rows, [Ended(facts, self._around) for facts in ended])
 
     def wait(self, seconds: float) -> None:
         """Wait in this thread until there is more, at most so many seconds."""
@@ -123,13 +134,18 @@ class Taking:
 
     def close(self) -> None:
         """Close the socket of the bell; where somebody waits at it, that does so when it leaves."""
-        self._is_closed = True
-        if not self._turn.acquire(blocking=False):
-            return
-        if self._bell is not None:
+        self.is_closed = True
+        taker = self.turn.get("of")
+        if self._bell is not None and (taker is None or not _is_at_work(taker)):
             self._bell.close()
             self._bell = None
-        self._turn.release()
+
+
+def _is_at_work(taker: _Taker) -> bool:
+    """Tell whether a taker can still be waiting, and has not been left in the middle of it."""
+    if isinstance(taker, threading.Thread):
+        return taker.is_alive()
+    return not taker.done() and not taker.get_loop().is_closed()
 
 
 class Batches:
@@ -149,14 +165,19 @@ class Batches:
 
     def __next__(self) -> Batch:
         taking = self._taking
-        taking.enter()
+        taking.enter(threading.current_thread())
         try:
-            while not isinstance(more := taking.next(self._max_wait), Batch):
-                if more is None:
-                    raise StopIteration
+            while isinstance(more := taking.next(self._max_wait), float):
                 taking.wait(more)
-        finally:
+        except BaseException:
             taking.leave()
+            raise
+        if more is None:
+            taking.leave()
+            raise StopIteration
+        del taking.ready[0], taking.turn["of"]
+        if taking.is_closed:
+            taking.close()
         return more
 
     def __aiter__(self) -> Self:
@@ -164,12 +185,17 @@ class Batches:
 
     async def __anext__(self) -> Batch:
         taking = self._taking
-        taking.enter()
+        taking.enter(asyncio.current_task() or threading.current_thread())
         try:
-            while not isinstance(more := taking.next(self._max_wait), Batch):
-                if more is None:
-                    raise StopAsyncIteration
+            while isinstance(more := taking.next(self._max_wait), float):
                 await taking.wait_async(more)
-        finally:
+        except BaseException:
             taking.leave()
+            raise
+        if more is None:
+            taking.leave()
+            raise StopAsyncIteration
+        del taking.ready[0], taking.turn["of"]
+        if taking.is_closed:
+            taking.close()
         return more

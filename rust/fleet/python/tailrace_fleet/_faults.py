@@ -73,6 +73,20 @@ def _refused(facts: Facts, around: Circumstances) -> errors.TailraceError:
     )
 
 
+def _tunnel_broken(facts: Facts, around: Circumstances) -> errors.TailraceError:
+    site = rules.origin(facts.url)
+    return errors.ProxyError(
+        f"the proxy {around.proxy_name} broke off when it was asked to connect to {site}"
+    )
+
+
+def _tunnel_no_http(facts: Facts, around: Circumstances) -> errors.TailraceError:
+    return errors.ProxyError(
+        f"the proxy {around.proxy_name} answered with what is no HTTP when it was asked to connect "
+        f"to {rules.origin(facts.url)}"
+    )
+
+
 def _no_answer(facts: Facts, around: Circumstances) -> errors.TailraceError:
     status, headers = facts.status or 0, facts.headers()
     try:
@@ -168,6 +182,8 @@ _MADE_BY: dict[str, Callable[[Facts, Circumstances], errors.TailraceError]] = {
     "unreachable": _unreachable,
     "tls": _tls,
     "refused": _refused,
+    "tunnel_broken": _tunnel_broken,
+    "tunnel_no_http": _tunnel_no_http,
     "no_http": _no_http,
     "head": _head,
     "interim_heads": _interim_heads,

@@ -1,5 +1,6 @@
 """The engine: names and conversions only. What a user meets is in `tailrace_fleet`."""
 
+from collections import deque
 from typing import Final, final
 
 __all__ = ["DIALECTS", "KINDS", "Engine", "Facts", "Rows", "Ticket", "Trust", "__version__"]
@@ -40,8 +41,8 @@ class Engine:
     def check(self) -> None:
         """Raise `InvalidRequestError` where it is closed, or another process's."""
 
-    def take(self) -> list[tuple[Rows, list[Facts]]]:
-        """Take what was read: of each thread that has anything, its rows and its ended streams."""
+    def take(self, into: deque[tuple[Rows, list[Facts]]]) -> None:
+        """Put what was read into a deque: of each thread, its rows and its ended streams."""
 
     def due(self, max_wait: float) -> float | None:
         """Return in how many seconds to take, unless the bell rings; `None` where nothing runs."""

@@ -159,7 +159,7 @@ pub(super) fn cdata_state(state: State, byte: u8) -> State {
     }
 }
 
-/// 13.2.5.18 to 13.2.5.31, without the end tags, which [`Tokenizer::text`] tells. False: the byte
+/// 13.2.5.18 to 13.2.5.31, without the end tags, which [`Tokenizer::text`](super::Tokenizer::text) tells. False: the byte
 /// is looked at again.
 pub(super) fn script_state(state: State, byte: u8) -> (State, bool) {
     let next = match (state, byte) {
