@@ -47,7 +47,8 @@ def register_models(register: Register) -> None:
 @llm.hookimpl
 def register_commands(cli: click.Group) -> None:
     """Add ``llm tailrace``, with the command ``refresh``, and have warnings printed."""
-    logging.getLogger("llm_tailrace").addHandler(PrintedWarnings())
+    for name in ("llm_tailrace", "tailrace"):
+        logging.getLogger(name).addHandler(PrintedWarnings())
 
     @cli.group(name="tailrace")
     def group() -> None:
@@ -71,9 +72,11 @@ class PrintedWarnings(logging.Handler):
     """Warnings as lines on stderr; on a terminal below the answer, whose line is still open."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Print a warning."""
+        """Print a warning; it may quote what a server said."""
+        from tailrace._printable import visible_line
+
         below = "\n" if sys.stderr.isatty() else ""
-        click.echo(f"{below}llm-tailrace: {record.getMessage()}", err=True)
+        click.echo(f"{below}llm-tailrace: {visible_line(record.getMessage())}", err=True)
 
 
 # No __dir__ beside it: pluggy looks at every name there, which would import all.

@@ -45,8 +45,8 @@ def _told(record: Any, profile: Profile) -> list[str]:
 
 def _that_can_be_shown(models: Iterable[object]) -> list[str]:
     """Return the names, each once, that no terminal obeys: a server's may be anything."""
-    names = [each for each in models if isinstance(each, str)]
-    return list(dict.fromkeys(each for each in names if each and visible_line(each) == each))
+    names = [each for each in models if isinstance(each, str) and 0 < len(each) <= _LONGEST_NAME]
+    return list(dict.fromkeys(each for each in names if visible_line(each) == each))
 
 
 def refresh_lists(profiles: Sequence[Profile], names: Sequence[str]) -> None:
@@ -78,8 +78,12 @@ async def _ask_all(profiles: Iterable[Profile], lists: _Lists) -> None:
                 models = await site_of(profile).models()
             except TailraceError as error:
                 _say(profile, visible_line(str(error)), err=True)
-            else:
-                lists[profile.name] = profile.settings.url, _shown(profile, models)
+                return
+        if len(models) > _MOST_MODELS:
+            words = f"{len(models):,} models are more than the {_MOST_MODELS:,} that are kept here"
+            _say(profile, f"{words}: name in its profile those that you ask", err=True)
+            return
+        lists[profile.name] = profile.settings.url, _shown(profile, models)
 
     await asyncio.gather(*map(ask, profiles))
 
@@ -101,6 +105,12 @@ def _say(profile: Profile, words: str, *, err: bool = False) -> None:
 
 _MOST_AT_ONCE = 32
 """The most sites that are asked at the same time."""
+
+_MOST_MODELS = 10_000
+"""The most models that a site may have here: every command that asks a model reads them all."""
+
+_LONGEST_NAME = 256
+"""The most characters of a model's name here."""
 
 
 def _chosen(profiles: Sequence[Profile], names: Sequence[str]) -> list[Profile]:

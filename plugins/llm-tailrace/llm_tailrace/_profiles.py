@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from collections import ChainMap
 from functools import cache
 from typing import TYPE_CHECKING
 
@@ -40,7 +42,7 @@ def own_profiles() -> list[Profile]:
 def _files() -> list[Path]:
     """Return the files; none where a folder on the way, or the working folder, cannot be read."""
     try:
-        return profile_files()
+        return [file.absolute() for file in profile_files()]
     except OSError as error:
         tell_once(f"llm-tailrace: no site is a model, for no tailrace.toml can be found: {error}")
         return []
@@ -58,4 +60,9 @@ def site_of(profile: Profile) -> Site:
     What another file says, one in the working folder say, is no matter to a site of the user's.
     Raises the errors of `tailrace.site`.
     """
+    environ = os.environ
+    if environ.get("TAILRACE_CONFIG"):  # which may name a file of the folder that was left
+        return tailrace.site(
+            profile.name, environ=ChainMap({"TAILRACE_CONFIG": str(profile.file)}, environ)
+        )
     return tailrace.site(profile.name, folder=profile.file.parent)

@@ -57,7 +57,11 @@ def test_a_models_site_stays_the_one_it_was(folders: Path, monkeypatch: pytest.M
         API.format(name="mine", url="http://127.0.0.1:9/v1")
     )
     asked = model("mine")
+    monkeypatch.setenv("TAILRACE_CONFIG", "tailrace.toml")
+    named = model("mine")
     monkeypatch.chdir(folders / "two")
+    assert named.prompt("Hello").text() == answer()
+    monkeypatch.delenv("TAILRACE_CONFIG")
     assert asked.prompt("Hello").text() == answer()
 
 
@@ -136,9 +140,10 @@ async def test_an_interrupt_keeps_what_was_told(listing: Callable[..., Any], hom
         env={**os.environ, "HOME": str(home)},
     )
     assert process.stdout is not None
-    assert await process.stdout.readline() == b"one: 1 model\n"
+    told = await process.stdout.readline()
     process.send_signal(signal.SIGINT)
     _, errors = await process.communicate()
+    assert told == b"one: 1 model\n"
     assert (process.returncode, b"Traceback" in errors) == (1, False)
     assert model("one/a")
     assert "two" not in json.loads((home / "tailrace-models.json").read_text("utf-8"))
@@ -147,12 +152,22 @@ async def test_an_interrupt_keeps_what_was_told(listing: Callable[..., Any], hom
 async def test_names_that_no_terminal_may_see_are_left_out(
     listing: Callable[..., Any], command: Callable[..., Any]
 ) -> None:
-    listing(one=["a", "", "b\x1b[2J", "a"])
+    listing(one=["a", "", "b\x1b[2J", "a", "c" * 257])
     code, output, errors = await command("tailrace", "refresh")
     assert (code, output) == (0, "one: 1 model\n")
-    assert errors == "one: left out as they cannot be shown: 2\n"
+    assert errors == "one: left out as they cannot be shown: 3\n"
     _, output, _ = await command("models", "list", "-q", "tailrace/")
     assert output == "Tailrace: tailrace/one\nTailrace: tailrace/one/a\n"
+
+
+async def test_a_list_without_end_is_refused(
+    listing: Callable[..., Any], home: Path, command: Callable[..., Any]
+) -> None:
+    listing(one=[str(number) for number in range(10_001)])
+    code, output, errors = await command("tailrace", "refresh")
+    assert (code, output) == (1, "")
+    assert errors.startswith("one: 10,001 models are more than the 10,000 that are kept here")
+    assert not any(name.startswith("tailrace-models") for name in await listed(home))
 
 
 async def test_lists_of_sites_with_one_name_do_not_mix(
@@ -177,11 +192,11 @@ async def test_a_list_that_cannot_be_kept_is_told(
     code, _, errors = await command("tailrace", "refresh")
     assert (code, "Traceback" in errors) == (1, False)
     assert "tailrace-models.json cannot be written" in errors
-    assert not any(map(is_part, await asyncio.to_thread(os.listdir, home)))
+    assert not any(name.endswith(".part") for name in await listed(home))
 
 
-def is_part(name: str) -> bool:
-    return name.endswith(".part")
+async def listed(folder: Path) -> list[str]:
+    return await asyncio.to_thread(os.listdir, folder)
 
 
 async def test_kept_lists_that_are_none_are_told(home: Path, command: Callable[..., Any]) -> None:

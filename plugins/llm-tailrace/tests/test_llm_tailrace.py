@@ -38,6 +38,7 @@ APIS = ("chat", "answers", "claude", "google", "llama")
 RESULT = "12 m, rising"
 PNG = b"\x89PNG\r\n\x1a\n of no picture"
 SCHEMA = {"type": "object", "properties": {"at": {"type": "string"}}, "required": ["at"]}
+RETRY = "[sites.told.retry]\nattempts = 2\nfirst_wait = 0"
 THINKS: dict[str, dict[str, Any]] = {
     "chat": {},
     "answers": {"extra": {"include": ["reasoning.encrypted_content"], "store": False}},
@@ -686,6 +687,19 @@ async def test_text_before_a_failure_is_delivered_with_asyncio() -> None:
 async def test_a_warning_of_the_command_stands_apart(command: Callable[..., Any]) -> None:
     code, _, errors = await command("-m", "tailrace/chat", "-o", "max_tokens", "5", "Hello")
     assert (code, errors) == (0, "llm-tailrace: the answer is not whole: its end is 'length'\n")
+
+
+async def test_another_attempt_is_told_apart(
+    home: Path, server: Server, command: Callable[..., Any]
+) -> None:
+    server.say({"error": {"message": "bu\x1b[2Jsy"}})
+    server.status = 503
+    with (home / "tailrace.toml").open("a", encoding="utf-8") as file:
+        file.write(f"{RETRY}\n")
+    code, output, errors = await command("-m", "tailrace/told", "Hello")
+    assert (code, output, len(server.asked)) == (1, "", 2)
+    assert errors.startswith("llm-tailrace: attempt 1 of 2 failed")
+    assert errors.count(r"bu\u001b[2Jsy") == 2
 
 
 async def test_when_to_ask_again_is_told(server: Server, command: Callable[..., Any]) -> None:
