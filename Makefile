@@ -312,6 +312,7 @@ lint: $(VENV)/.fleet $(VENV)/.lint ## formatting, lints, types and layers
 	$(BIN)/python -m mypy.stubtest tailrace._native
 	$(BIN)/python -m mypy.stubtest tailrace_fleet._native
 	PATH="$(abspath $(BIN)):$$PATH" $(BIN)/pyright --verifytypes tailrace --ignoreexternal
+	PATH="$(abspath $(BIN)):$$PATH" $(BIN)/pyright --verifytypes tailrace_fleet --ignoreexternal
 	$(BIN)/lint-imports
 
 # The oldest Rust that the core promises, which rustup brings.

@@ -84,7 +84,7 @@ class Taking:
         self._around = around
         self.ready: deque[tuple[Rows, list[Facts]]] = deque()
         self.turn: dict[str, _Taker] = {}  # whose it is
-        self.is_closed = False
+        self.is_closed: bool = False
         self._bell: socket.socket | None = None
 
     def enter(self, taker: _Taker) -> None:
