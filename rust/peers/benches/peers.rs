@@ -55,13 +55,18 @@ const TEXT: Contest = Contest {
 
 const COUNT: usize = 2000;
 
+/// The size of a read that is one event, as a model's server sends them.
+const ONE_EVENT: usize = 0;
+
 fn main() {
     let wanted = std::env::args().skip(1).find(|argument| !argument.starts_with('-'));
     let is_wanted =
         |name: &str| wanted.as_ref().is_none_or(|wanted| name.contains(wanted.as_str()));
     for (name, contest, (bytes, expected), size) in [
+        ("events_one_by_one", &EVENTS, chat::as_events(chat::short(COUNT, Ids::Same)), ONE_EVENT),
         ("events_1400", &EVENTS, chat::as_events(chat::short(COUNT, Ids::Same)), 1400),
         ("events_64k", &EVENTS, chat::as_events(chat::short(COUNT, Ids::Same)), 65536),
+        ("text_one_by_one", &TEXT, chat::short(COUNT, Ids::Same), ONE_EVENT),
         ("text_1400", &TEXT, chat::short(COUNT, Ids::Same), 1400),
         ("text_64k", &TEXT, chat::short(COUNT, Ids::Same), 65536),
         ("text_changing_ids_1400", &TEXT, chat::short(COUNT, Ids::Changing), 1400),
@@ -69,11 +74,18 @@ fn main() {
         ("text_unicode_1400", &TEXT, chat::unicode(COUNT), 1400),
     ] {
         if is_wanted(name) {
-            let reads: Vec<Bytes> =
-                bytes.as_bytes().chunks(size).map(Bytes::copy_from_slice).collect();
-            compare(name, contest, &reads, expected.len());
+            compare(name, contest, &reads(&bytes, size), expected.len());
         }
     }
+}
+
+/// The reads of so many bytes, or of an event each.
+fn reads(bytes: &str, size: usize) -> Vec<Bytes> {
+    if size == ONE_EVENT {
+        let events = bytes.split_inclusive("\n\n");
+        return events.map(|event| Bytes::copy_from_slice(event.as_bytes())).collect();
+    }
+    bytes.as_bytes().chunks(size).map(Bytes::copy_from_slice).collect()
 }
 
 fn compare(name: &str, contest: &Contest, reads: &[Bytes], expected: usize) {
