@@ -296,8 +296,9 @@ fn is_read_as(text: &str, plain: &Plain<'_>) {
     } else {
         assert_eq!(decoder.end(), End::Open, "{text:?}");
         if let Ok(content) = &plain.content {
-            // Half a character waits for the other.
-            assert_eq!(deltas.concat(), content.trim_end_matches('\u{fffd}'), "{text:?}");
+            // Half a character waits for the other, unless a whole message ends with it.
+            let without_half = |text: &str| text.trim_end_matches('\u{fffd}').to_owned();
+            assert_eq!(without_half(&deltas.concat()), without_half(content), "{text:?}");
         }
         assert_eq!(decoder.finish_reason(), plain.finish_reason, "{text:?}");
     }
