@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import asyncio
 import sys
+from contextlib import suppress
 from itertools import count
 from typing import TYPE_CHECKING, Any, Literal
 
-from tailrace.errors import InvalidRequestError
+from tailrace.errors import InvalidRequestError, NetworkError, TailraceError
 from tailrace.sites._software import SOFTWARE
 
 if TYPE_CHECKING:
@@ -27,6 +28,7 @@ __all__ = ["Engine", "FleetPosts", "check_engine"]
 Engine = Literal["process", "fleet"]
 """Who reads the replies: the event loop of the process, or threads of a fleet beside it."""
 
+_STOPPED = "the fleet was stopped before the request had ended"
 _MOST_WAIT = 0.01  # seconds in which rows gather; an end is told at once
 
 
@@ -69,7 +71,7 @@ class FleetPosts:
         self._under_way: dict[int, _Post] = {}
         self._heard: dict[int, Callable[[int], None]] = {}
         self._has_begun = asyncio.Event()
-        self._failure: Exception | None = None
+        self._failure: TailraceError | None = None
 
     @classmethod
     async def of(
@@ -133,26 +135,27 @@ class FleetPosts:
                 return await post.until_ended()
             except asyncio.CancelledError:
                 ticket.cancel()
-                last = await post.until_ended()
-                if cut is not None:
-                    cut(last)
+                with suppress(TailraceError):  # what would tell its end was cancelled, too
+                    last = await post.until_ended()
+                    if cut is not None:
+                        cut(last)
                 raise
         finally:
             del self._under_way[tag]
             self._heard.pop(tag, None)
 
     async def _deliver(self) -> None:
-        """Hand on rows and ends, for as long as the fleet is open; a failure is every post's."""
+        """Hand on rows and ends, until that is cancelled; what ends it ends every post."""
         try:
             while True:
                 await self._has_begun.wait()
                 self._has_begun.clear()
                 async for batch in self._fleet.batches(max_wait=_MOST_WAIT):
                     self._take(batch)
-        except Exception as error:
-            self._failure = error
+        except BaseException as error:
+            self._failure = error if isinstance(error, TailraceError) else NetworkError(_STOPPED)
             for post in self._under_way.values():
-                post.end(error)
+                post.end(self._failure)
             raise
 
     def _take(self, batch: Batch) -> None:

@@ -96,11 +96,14 @@ async def test_a_reply_that_breaks_off_and_one_too_large(tmp_path: Path) -> None
     async def answer(exchange: Exchange) -> None:
         if b"large" in exchange.body:
             await exchange.send_reply(json.dumps(completion("x" * 10_000)).encode())
+        elif b"chunk" in exchange.body:
+            first = b"HTTP/1.1 503 No\r\nTransfer-Encoding: chunked\r\n\r\n"
+            await exchange.send(first + b'f\r\n{"error":"busy"\r\nzz\r\n')
         else:
             await exchange.send(b'HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n{"choices": [1')
             exchange.writer.close()
 
-    rows = write_rows(tmp_path / "in.jsonl", [chat("large"), chat("cut")])
+    rows = write_rows(tmp_path / "in.jsonl", [chat("large"), chat("cut"), chat("chunk")])
     plan = Plan(retry=RetryPolicy(attempts=1), stop_after=None)
     found = []
     for engine in ENGINES:
@@ -114,7 +117,7 @@ async def test_a_reply_that_breaks_off_and_one_too_large(tmp_path: Path) -> None
         for line in lines.values():
             line["message"] = line["message"].partition("http")[0]  # ports differ
     assert found[0] == found[1]
-    assert len(found[0]) == 2
+    assert len(found[0]) == 3
 
 
 async def test_what_a_fleet_cannot_ask_is_refused_before_there_is_a_folder(tmp_path: Path) -> None:

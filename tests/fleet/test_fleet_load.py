@@ -12,9 +12,12 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
+from loopback import hang, serve
 
 from tailrace import Site, load
-from tailrace.errors import InvalidProxyError, InvalidRequestError
+from tailrace._over_fleet import FleetPosts
+from tailrace.errors import InvalidProxyError, InvalidRequestError, NetworkError
+from tailrace.fleet import Fleet
 from tailrace.load import Plan, compare, read_report
 from tailrace.replica import Replica
 
@@ -106,6 +109,24 @@ async def test_what_is_open_at_the_end_is_cut_and_counted() -> None:
     assert report.ends == {"unfinished": 3}
     assert report.statuses == {"200": 1, "none": 2}
     assert (report.ttft.count, report.whole.count) == (1, 0)
+
+
+async def test_what_is_cancelled_all_at_once_ends() -> None:
+    """As `asyncio.run` does where its main task fails: what hands ends on is cancelled, too."""
+    async with serve(hang) as server, Fleet(keep="body") as fleet:
+        posts = FleetPosts(fleet)
+        tasks: list[asyncio.Task[Any]] = [
+            asyncio.create_task(posts._deliver()),
+            *(asyncio.create_task(posts.post(server.url, b"{}", {})) for _ in range(3)),
+        ]
+        while len(server.requests) < 3:  # noqa: ASYNC110 - its event tells of one
+            await asyncio.sleep(0.001)
+        for task in tasks:
+            task.cancel()
+        await asyncio.wait(tasks)
+        assert [task.cancelled() for task in tasks] == [True] * 4
+        with pytest.raises(NetworkError, match="stopped"):
+            await posts.post(server.url, b"{}", {})
 
 
 async def test_failures_are_counted_as_in_the_process() -> None:

@@ -75,7 +75,7 @@ async def _ask_all(profiles: Iterable[Profile], lists: _Lists) -> None:
     async def ask(profile: Profile) -> None:
         async with free:
             try:
-                models = await site_of(profile).models()
+                models = await site_of(profile)().models()
             except TailraceError as error:
                 _say(profile, visible_line(str(error)), err=True)
                 return

@@ -43,6 +43,7 @@ class _OfSite:
         default, beside which the option ``model`` names another.
         """
         self._profile = profile
+        self._make_site = site_of(profile)
         self._model = model
         self.api = api_of(profile.settings)
         self.model_id = f"{PREFIX}{profile.name}{'/' if model else ''}{model}"
@@ -59,7 +60,7 @@ class _OfSite:
     @cached_property
     def site(self) -> Site:
         """The site, as `tailrace.site` makes it of the profile; raises its errors."""
-        return site_of(self._profile)
+        return self._make_site()
 
     def get_key(self, explicit_key: str | None = None) -> str | None:
         """Return the key that is sent instead of the profile's; None without one.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import ChainMap
-from functools import cache
+from functools import cache, partial
 from typing import TYPE_CHECKING
 
 import click
@@ -15,6 +15,7 @@ from tailrace.errors import TailraceError
 from tailrace.sites import load_profiles, profile_files
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from tailrace import Site
@@ -35,7 +36,7 @@ def own_profiles() -> list[Profile]:
         except TailraceError as error:
             tell_once(f"llm-tailrace: no site of this file is a model: {error}")
         else:
-            found = {**profiles, **found}
+            found |= {name: each for name, each in profiles.items() if name not in found}
     return list(found.values())
 
 
@@ -54,15 +55,17 @@ def tell_once(message: str) -> None:
     click.echo(visible_line(message), err=True)  # it may quote a file that is somebody else's
 
 
-def site_of(profile: Profile) -> Site:
-    """Return the site of a profile, wherever the program has gone since the profile was read.
+def site_of(profile: Profile) -> Callable[[], Site]:
+    """Return what makes the site of a profile, whatever happens after the profile was read.
 
-    What another file says, one in the working folder say, is no matter to a site of the user's.
-    Raises the errors of `tailrace.site`.
+    The program may go to another folder or be told of another file, and what another file says, one
+    in the working folder say, is no matter to a site of the user's. The function raises the errors
+    of `tailrace.site`.
     """
-    environ = os.environ
-    if environ.get("TAILRACE_CONFIG"):  # which may name a file of the folder that was left
-        return tailrace.site(
-            profile.name, environ=ChainMap({"TAILRACE_CONFIG": str(profile.file)}, environ)
-        )
-    return tailrace.site(profile.name, folder=profile.file.parent)
+    named = str(profile.file) if os.environ.get(CONFIG_VARIABLE) else ""
+    environ = ChainMap({CONFIG_VARIABLE: named}, os.environ)
+    return partial(tailrace.site, profile.name, environ=environ, folder=profile.file.parent)
+
+
+CONFIG_VARIABLE = "TAILRACE_CONFIG"
+"""The variable that names the one file of profiles to read."""

@@ -61,8 +61,26 @@ def test_a_models_site_stays_the_one_it_was(folders: Path, monkeypatch: pytest.M
     named = model("mine")
     monkeypatch.chdir(folders / "two")
     assert named.prompt("Hello").text() == answer()
-    monkeypatch.delenv("TAILRACE_CONFIG")
     assert asked.prompt("Hello").text() == answer()
+
+
+def test_a_file_that_is_named_later_is_no_sign_of_trust(
+    folders: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (folders / "one" / "tailrace.toml").write_text(
+        API.format(name="mine", url="http://127.0.0.1:9/v1") + 'api_key_env = "MILL_KEY"\n'
+    )
+    asked = model("mine")
+    monkeypatch.setenv("TAILRACE_CONFIG", str(folders / "config" / "tailrace" / "tailrace.toml"))
+    with pytest.raises(llm.ModelError, match="run `tailrace trust`"):
+        asked.prompt("Hello").text()
+
+
+def test_sites_stand_in_the_order_of_their_files(folders: Path) -> None:
+    mine = API.format(name="mine", url="http://127.0.0.1:9/v1")
+    (folders / "one" / "tailrace.toml").write_text(mine)
+    ids = [each.model_id for each in llm.get_models() if each.model_id.startswith("tailrace/")]
+    assert ids[:2] == ["tailrace/mine", "tailrace/shop"]
 
 
 def test_a_folder_that_is_gone_takes_no_other_model(

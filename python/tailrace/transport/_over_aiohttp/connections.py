@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 import aiohttp
 from aiohttp.client_proto import ResponseHandler
 
-from tailrace.errors import ReplyBrokenError
 from tailrace.transport._over_aiohttp.clock import CLOCK
 from tailrace.transport._rules import MOST_INTERIM_HEADS, is_interim
 
@@ -181,7 +180,7 @@ def _take_note(closed: asyncio.Future[Any]) -> None:
 
 def _wake(content: aiohttp.StreamReader, _lost: asyncio.Future[None]) -> None:
     if not content.is_eof() and content.exception() is None:
-        content.set_exception(ReplyBrokenError("the connection was lost"))
+        content.set_exception(aiohttp.ClientPayloadError("the connection was lost"))
 
 
 def drop_connector(connector: aiohttp.BaseConnector) -> None:

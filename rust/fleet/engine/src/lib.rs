@@ -20,6 +20,7 @@ mod fault;
 mod fleet;
 mod inflate;
 mod job;
+mod kernel;
 mod outbox;
 mod record;
 mod request;

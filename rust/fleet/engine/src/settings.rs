@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use http::{HeaderValue, Uri};
 
+use crate::kernel;
 use crate::rows::Keep;
-use crate::stamped::kernel;
 use crate::tls::Trust;
 
 /// Bytes of a reply's head at most, and of one read.

@@ -14,7 +14,6 @@ from tailrace_fleet._native import KINDS
 
 if TYPE_CHECKING:
     from tailrace_fleet._faults import Circumstances
-    from tailrace_fleet._fleet import Fleet
     from tailrace_fleet._native import Engine, Facts, Rows
 
 __all__ = ["KINDS", "Batch", "Batches", "Taking"]
@@ -154,7 +153,7 @@ class Batches:
     It ends when nothing is under way and all was taken. `Fleet.batches` makes it.
     """
 
-    def __init__(self, taking: Taking, max_wait: float, fleet: Fleet) -> None:
+    def __init__(self, taking: Taking, max_wait: float, fleet: object) -> None:
         """Take from `taking`, as `fleet` has it done, which lives as long as this."""
         self._taking = taking
         self._max_wait = max_wait
