@@ -260,8 +260,9 @@ impl EventDecoder {
         result
     }
 
-    /// Takes the next event off `input`, where that is one line of data and lies in it whole, with its
-    /// end: most events do. `None` where the next one is another, which [`next`](Self::next) reads.
+    /// Takes the next event off `input`, where that is one line of data and lies in it whole, with
+    /// its end: most events do. `None` where the next one is another, which [`next`](Self::next)
+    /// reads, and where the read has cut it: then its beginning is held, if it is not too long.
     #[cfg(any(feature = "std", feature = "stream"))]
     #[inline]
     pub(crate) fn next_plain<'a>(&mut self, input: &mut &'a [u8]) -> Option<&'a [u8]> {
@@ -274,13 +275,52 @@ impl EventDecoder {
         }
         self.lines.end_line(input);
         let value = data_of(input)?;
-        let before = input.len() - value.len();
-        let (value, rest) = value.split_at(crate::line::line_end(value)?);
-        if before + value.len() > self.max_event_bytes {
+        let Some(end) = crate::line::line_end(value) else {
+            self.hold(input);
+            return None;
+        };
+        let data = plain(input, value, end, self.max_event_bytes)?;
+        if input.is_empty() {
+            self.rest();
+        }
+        Some(data)
+    }
+
+    /// Takes the rest of an event off `input`, where that is one line of data whose beginning is
+    /// held, and has `take` take the data. Otherwise like [`next_plain`](Self::next_plain).
+    #[cfg(any(feature = "std", feature = "stream"))]
+    pub(crate) fn next_held<T>(
+        &mut self,
+        input: &mut &[u8],
+        take: impl FnOnce(&[u8]) -> T,
+    ) -> Option<T> {
+        if !self.is_holding() {
             return None;
         }
-        *input = rest.strip_prefix(b"\n\n").or_else(|| rest.strip_prefix(b"\r\n\r\n"))?;
-        Some(value)
+        let end = crate::line::line_end(input)?;
+        let rest = input.get(..end + crate::line::LONGEST_END).unwrap_or(input);
+        let held = &mut self.line.bytes;
+        let before = held.len();
+        if before + rest.len() > KEPT_BYTES {
+            return None;
+        }
+        held.extend_from_slice(rest);
+        let mut joined = &held[..];
+        let data = data_of(joined).and_then(|value| {
+            let end = (before + end).checked_sub(joined.len() - value.len())?;
+            plain(&mut joined, value, end, self.max_event_bytes)
+        });
+        let Some(data) = data else {
+            held.truncate(before);
+            return None;
+        };
+        let taken = take(data);
+        *input = &input[rest.len() - joined.len()..];
+        self.let_go();
+        if input.is_empty() {
+            self.rest();
+        }
+        Some(taken)
     }
 
     /// Whether a line that begins with `input` would be the first of an event that ends at an empty
@@ -716,6 +756,24 @@ fn fate(head: &[u8]) -> Fate {
         };
     }
     if NAMES.iter().any(|name| name.starts_with(head)) { Fate::Open } else { Fate::Dropped }
+}
+
+/// Takes an event off `input`, where an empty line follows its line of data, the value of which ends
+/// at this offset.
+#[cfg(any(feature = "std", feature = "stream"))]
+#[inline]
+fn plain<'a>(
+    input: &mut &'a [u8],
+    value: &'a [u8],
+    end: usize,
+    max_bytes: usize,
+) -> Option<&'a [u8]> {
+    let (data, rest) = value.split_at(end);
+    if input.len() - rest.len() > max_bytes {
+        return None;
+    }
+    *input = rest.strip_prefix(b"\n\n").or_else(|| rest.strip_prefix(b"\r\n\r\n"))?;
+    Some(data)
 }
 
 /// The value of a `data` line that has a colon: what [`split_field`] finds, in fewer steps.

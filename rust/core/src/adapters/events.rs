@@ -31,10 +31,20 @@ impl Events {
     /// together where they go to: to copy what has just been written takes longer than to read it.
     #[inline]
     pub(super) fn next(&mut self, unread: &mut &[u8]) -> Option<OwnedEvent> {
-        let Some(data) = self.decoder.next_plain(unread) else { return self.next_of_any(unread) };
-        let (data, id_number) = (kept(data).into(), self.decoder.id_number());
+        if let Some(data) = self.decoder.next_plain(unread) {
+            return Some(self.plain(kept(data)));
+        }
+        if let Some(data) = self.decoder.next_held(unread, kept) {
+            return Some(self.plain(data));
+        }
+        if unread.is_empty() { None } else { self.next_of_any(unread) }
+    }
+
+    #[inline]
+    fn plain(&mut self, data: Box<str>) -> OwnedEvent {
+        let id_number = self.decoder.id_number();
         let id = self.keeper.id(id_number, || self.decoder.last_event_id());
-        Some(OwnedEvent { name: None, data, id, id_number, retry: None })
+        OwnedEvent { name: None, data: data.into(), id, id_number, retry: None }
     }
 
     fn next_of_any(&mut self, unread: &mut &[u8]) -> Option<OwnedEvent> {
