@@ -328,7 +328,7 @@ impl EventDecoder {
     /// end before.
     pub(crate) fn is_between_events(&mut self, input: &mut &[u8]) -> bool {
         self.lines.end_line(input);
-        self.block.size == 0 && !self.line.started() && !self.by_lines
+        self.is_resting() && !self.by_lines
     }
 
     /// Takes `beginning`, which is not empty and ends no line, off the input and holds it as it is,
@@ -653,13 +653,18 @@ impl EventDecoder {
     /// Ends a read: a stream that rests between two events holds no buffer.
     #[inline]
     pub(crate) fn rest(&mut self) {
-        if self.block.size == 0 && !self.line.started() {
+        if self.is_resting() {
             let held = self.block.data.capacity() | self.line.bytes.capacity();
             // Most reads have held nothing.
             if held > 0 {
                 self.give_back();
             }
         }
+    }
+
+    /// Whether a stream that goes on rests between two events.
+    pub(crate) fn is_resting(&self) -> bool {
+        self.block.size == 0 && !self.line.started()
     }
 
     fn give_back(&mut self) {

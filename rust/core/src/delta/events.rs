@@ -32,6 +32,8 @@ use super::reply::{Ids, ReplyState};
 pub(super) struct Events {
     decoder: EventDecoder,
     reader: EventReader,
+    /// Memory for the next read, unless the stream rests between two events.
+    kept: String,
 }
 
 /// A reply of JSON texts, each of which is read like an event's data.
@@ -54,7 +56,8 @@ pub(super) struct EventReader {
 impl Events {
     /// A reply of which nothing was read yet; an event has at most `max_event_bytes`.
     pub(super) fn new(reader: EventReader, max_event_bytes: usize) -> Self {
-        Self { decoder: EventDecoder::forgiving(max_event_bytes, is_event), reader }
+        let decoder = EventDecoder::forgiving(max_event_bytes, is_event);
+        Self { decoder, reader, kept: String::new() }
     }
 
     /// Events that were not read in full.
@@ -68,15 +71,31 @@ impl Events {
     /// When an event is larger than the limit.
     pub(super) fn read<S: DeltaSink + ?Sized>(
         &mut self,
-        mut bytes: &[u8],
+        bytes: &[u8],
         reply: &mut ReplyState,
         sink: &mut S,
     ) -> Result<(), LimitExceeded> {
         self.reader.read_for(reply.wants_everything(sink), sink.events().is_some());
         let mut scratch = Scratch::default();
+        scratch.take_from(&mut self.kept);
+        let read = self.read_with(bytes, reply, &mut scratch, sink);
+        if !self.decoder.is_resting() {
+            scratch.give_to(&mut self.kept);
+        }
+        read
+    }
+
+    #[inline]
+    fn read_with<S: DeltaSink + ?Sized>(
+        &mut self,
+        mut bytes: &[u8],
+        reply: &mut ReplyState,
+        scratch: &mut Scratch,
+        sink: &mut S,
+    ) -> Result<(), LimitExceeded> {
         loop {
-            self.read_repeated(&mut bytes, reply, &mut scratch, sink);
-            let Self { decoder, reader } = self;
+            self.read_repeated(&mut bytes, reply, scratch, sink);
+            let Self { decoder, reader, .. } = self;
             if bytes.is_empty() {
                 decoder.rest();
                 return Ok(());
@@ -85,7 +104,7 @@ impl Events {
                 match event.kind {
                     RawKind::Event => {
                         reply.events += 1;
-                        reader.read(&event, reply, &mut scratch, sink);
+                        reader.read(&event, reply, scratch, sink);
                     }
                     RawKind::Name => reader.read_name(&event, reply),
                     RawKind::Line => reply.unread.push(&decode(event.data)),
@@ -140,7 +159,7 @@ impl Events {
         scratch: &mut Scratch,
         sink: &mut S,
     ) -> bool {
-        let Self { decoder, reader: EventReader { repeats: Some(repeats), .. } } = self else {
+        let Self { decoder, reader: EventReader { repeats: Some(repeats), .. }, .. } = self else {
             return false;
         };
         let max_bytes = decoder.max_event_bytes();
@@ -179,7 +198,7 @@ impl Events {
         sink: &mut S,
     ) -> String {
         let mut cut = String::new();
-        let Self { decoder, reader } = &mut self;
+        let Self { decoder, reader, .. } = &mut self;
         decoder.unfinished(|event| {
             if !reply.is_open() {
                 return;

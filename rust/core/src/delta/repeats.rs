@@ -19,8 +19,9 @@ use crate::prelude::*;
 /// Bytes of an event around its content that are worth remembering, at most.
 const MAX_LAYOUT_BYTES: usize = 2 * 1024;
 
-/// Values of an event that can differ, beside the content; further ones are compared like all else.
-const MAX_SLOTS: usize = 8;
+/// Values of an event that can differ, beside the content, each of which has a bit; further ones are
+/// compared like all else.
+const MAX_SLOTS: usize = u8::BITS as usize;
 
 /// Credit that learning a layout costs and an event that repeats the layout earns. An event that
 /// does not repeat it earns 1, so that a stream whose layout keeps changing is learnt anew with
@@ -223,10 +224,11 @@ struct Layout {
     content: u16,
     /// The values that nobody reads, in the order in which they stand.
     slots: Box<[Slot]>,
-    /// Those of them that have been found to differ, and so are not compared.
-    differing: Box<[Slot]>,
-    /// How many of these stand before the content.
-    before: u16,
+    /// A bit for each of them that stands before the content and has been found to differ, so that
+    /// it is not compared.
+    before: u8,
+    /// The same of those behind the content.
+    behind: u8,
 }
 
 /// A number, or the inside of a string, in `Layout::bytes`.
@@ -256,8 +258,7 @@ impl Layout {
             slots.push(Slot::new(start - moved, end - moved, kind)?);
         }
         let content = content.start.try_into().ok()?;
-        let (slots, differing) = (slots.into(), Box::default());
-        Some(Self { bytes: bytes.into(), content, slots, differing, before: 0 })
+        Some(Self { bytes: bytes.into(), content, slots: slots.into(), before: 0, behind: 0 })
     }
 
     /// Finds the content of an event whose data goes on with the layout from this offset on, and
@@ -271,10 +272,9 @@ impl Layout {
         scratch: &'t mut Scratch,
     ) -> Option<(&'t str, &'a [u8])> {
         let content = usize::from(self.content);
-        let (before, after) = self.differing.split_at_checked(self.before.into())?;
-        let rest = self.pass(from..content, before, data)?;
+        let rest = self.pass(from..content, self.before, data)?;
         let (text, length) = string_content(rest, scratch)?;
-        let rest = self.pass(content..self.bytes.len(), after, rest.get(length..)?)?;
+        let rest = self.pass(content..self.bytes.len(), self.behind, rest.get(length..)?)?;
         Some((text, rest))
     }
 
@@ -282,9 +282,9 @@ impl Layout {
     /// they are in that part. Returns the bytes behind it.
     #[expect(clippy::inline_always, reason = "called once an event, it costs as much as it does")]
     #[inline(always)]
-    fn pass<'a>(&self, part: Range<usize>, slots: &[Slot], data: &'a [u8]) -> Option<&'a [u8]> {
+    fn pass<'a>(&self, part: Range<usize>, slots: u8, data: &'a [u8]) -> Option<&'a [u8]> {
         let (compared, data) = match slots {
-            [] => (part.start, data),
+            0 => (part.start, data),
             slots => self.pass_slots(part.start, slots, data)?,
         };
         data.strip_prefix(self.bytes.get(compared..part.end)?)
@@ -296,10 +296,12 @@ impl Layout {
     fn pass_slots<'a>(
         &self,
         mut compared: usize,
-        slots: &[Slot],
+        mut slots: u8,
         mut data: &'a [u8],
     ) -> Option<(usize, &'a [u8])> {
-        for slot in slots {
+        while slots > 0 {
+            let slot = self.slots.get(slots.trailing_zeros() as usize)?;
+            slots &= slots - 1;
             if slot.start() < compared {
                 continue;
             }
@@ -314,7 +316,7 @@ impl Layout {
     /// content, and not in a slot that differs.
     fn reach(&self, mut beginning: &[u8]) -> Option<u16> {
         let mut compared = 0;
-        for slot in self.differing.get(..self.before.into())? {
+        for slot in self.slots_of(self.before) {
             let fixed = self.bytes.get(compared..slot.start())?;
             if beginning.len() <= fixed.len() {
                 break;
@@ -333,8 +335,7 @@ impl Layout {
     /// How much of the layout is repeated where so much of it is, and `more` comes: when that ends
     /// before the content, and before the next slot that differs.
     fn advance(&self, reached: u16, more: &[u8]) -> Option<u16> {
-        let before = self.differing.get(..self.before.into())?;
-        let slot = before.iter().find(|slot| slot.start >= reached);
+        let slot = self.slots_of(self.before).find(|slot| slot.start >= reached);
         let end = slot.map_or(self.content, |slot| slot.start);
         let fixed = self.bytes.get(reached.into()..end.into())?;
         if fixed.starts_with(more) {
@@ -350,14 +351,28 @@ impl Layout {
         if self.slots.len() != before.slots.len() || !self.fixed().eq(before.fixed()) {
             return;
         }
-        let slots = self.slots.iter().zip(&before.slots);
-        let differ = slots.filter(|(slot, earlier)| {
-            before.differing.iter().any(|differing| differing.start == earlier.start)
-                || self.bytes[slot.range()] != before.bytes[earlier.range()]
-        });
-        self.differing = differ.map(|(slot, _)| slot.clone()).collect();
-        let before = self.differing.partition_point(|slot| slot.start < self.content);
-        self.before = before.try_into().unwrap_or_default();
+        let known = before.before | before.behind;
+        for (index, (slot, earlier)) in self.slots.iter().zip(&before.slots).enumerate() {
+            let bit = 1 << index;
+            if known & bit == 0 && self.bytes[slot.range()] == before.bytes[earlier.range()] {
+                continue;
+            }
+            if slot.start < self.content {
+                self.before |= bit;
+            } else {
+                self.behind |= bit;
+            }
+        }
+    }
+
+    /// The slots of these bits.
+    #[inline]
+    fn slots_of(&self, mut bits: u8) -> impl Iterator<Item = &Slot> {
+        std::iter::from_fn(move || {
+            let index = bits.trailing_zeros() as usize;
+            bits &= bits.wrapping_sub(1);
+            self.slots.get(index)
+        })
     }
 
     /// The bytes between the slots.

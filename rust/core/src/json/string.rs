@@ -65,6 +65,24 @@ pub(crate) struct Scratch {
     pub(crate) escaped: Vec<u8>,
 }
 
+impl Scratch {
+    /// Takes memory for short texts, if there is any, to use it again.
+    #[inline]
+    pub(crate) fn take_from(&mut self, kept: &mut String) {
+        if kept.capacity() > 0 {
+            self.decoded = std::mem::take(kept);
+        }
+    }
+
+    /// Gives the memory for short texts to be used again, if there is any.
+    #[inline]
+    pub(crate) fn give_to(self, kept: &mut String) {
+        if self.decoded.capacity() > 0 {
+            *kept = self.decoded;
+        }
+    }
+}
+
 /// Reads a string as [`string_end`] does. Returns its text, decoded into `scratch` where it has
 /// escapes, and the offset of the closing quote; `None` when it is no valid string, not UTF-8, or
 /// ends in half a character.
