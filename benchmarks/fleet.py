@@ -315,10 +315,10 @@ class Seen:
     def figures(self) -> Iterator[Figure]:
         """What is to be reached."""
         for state in ("idle", "computing"):
-            late = self.stamps["fleet-read", state]["p99"]
-            yield Figure(f"fleet: stamps' p99, Python {state}", late, 0.5, unit="ms")
             late = self.stamps["fleet", state]["p99"]
-            yield Figure(f"fleet: kernel stamps' p99, Python {state}", late, 0.5, 0.05, "ms")
+            yield Figure(f"fleet: stamps' p99, Python {state}", late, 0.5, 0.05, "ms")
+            late = self.stamps["fleet-read", state]["p99"]
+            yield Figure(f"fleet: p99 of times behind the read, Python {state}", late, unit="ms")
         for kind, reach in (("plain", 36), ("TLS", 45)):
             kib = self.memory["fleet", kind]
             yield Figure(f"fleet: memory a stream, {kind}", kib, reach, 20, "KiB")

@@ -65,27 +65,47 @@ mod system {
             match tcp.try_io(Interest::READABLE, || receive(tcp, buffer)) {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                 Err(error) => return Poll::Ready(Err(error)),
-                Ok(real) => return Poll::Ready(Ok(monotonic(real, clock))),
+                Ok(Received { real, is_all }) => {
+                    if is_all {
+                        wait_for_more(tcp);
+                    }
+                    return Poll::Ready(Ok(monotonic(real, clock)));
+                }
             }
         }
     }
 
-    /// Reads once; returns the time by the kernel's clock, if it took one.
-    fn receive(tcp: &TcpStream, buffer: &mut ReadBuf<'_>) -> io::Result<Option<i64>> {
+    /// A read.
+    struct Received {
+        /// The time by the kernel's clock, if it took one.
+        real: Option<i64>,
+        /// Whether there was less than there was room for.
+        is_all: bool,
+    }
+
+    /// Has the next read wait for the kernel to tell of more, as tokio's own does behind one that
+    /// took all there was: asking first would be a call of the system for nothing.
+    fn wait_for_more(tcp: &TcpStream) {
+        let nothing = || Err::<(), _>(io::ErrorKind::WouldBlock.into());
+        let _ = tcp.try_io(Interest::READABLE, nothing);
+    }
+
+    /// Reads once.
+    fn receive(tcp: &TcpStream, buffer: &mut ReadBuf<'_>) -> io::Result<Received> {
         ROOM.with_borrow_mut(|Room { bytes, control }| {
             let size = buffer.remaining().min(bytes.len());
             let mut slices = [IoSliceMut::new(&mut bytes[..size])];
             let message =
                 recvmsg::<()>(tcp.as_raw_fd(), &mut slices, Some(control), MsgFlags::empty())?;
             let length = message.bytes;
-            let mut time = None;
+            let mut real = None;
             for told in message.cmsgs()? {
                 if let ControlMessageOwned::ScmTimestampns(stamp) = told {
-                    time = Some(stamp.num_nanoseconds());
+                    real = Some(stamp.num_nanoseconds());
                 }
             }
             buffer.put_slice(&bytes[..length]);
-            Ok(time)
+            Ok(Received { real, is_all: 0 < length && length < size })
         })
     }
 
