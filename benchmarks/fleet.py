@@ -31,7 +31,7 @@ TARGET = FOLDER.parent / "target" / "fleet"
 ROUNDS = 5
 SECONDS = 120.0  # the most a process may take
 ONE, FLOOR, UVLOOP = "fleet", "floor: epoll and the core", "uvloop, httptools + DeltaDecoder"
-RESTED = "floor that rests 0.5 ms"
+RESTED = "floor that rests 1 ms"
 # By name, what `fleet_client.py` calls it.
 CLIENTS = {
     ONE: "fleet",
@@ -49,7 +49,7 @@ In brackets the ratio to the floor (plain) or to aiohttp with a decoder (TLS), t
 rounds' own ratios. The floor has no TLS, no pool, no clocks, looks at no head and keeps no rows;
 one row has it rest as a fleet does. "Memory kept" is aiohttp where asyncio's room for each read is
 not mapped anew, as our transport sees to. The fleet is as it comes: times of the kernel, rests of
-0.5 ms at most, clocks; with times taken behind the read it rests 0.1 ms. Its rows are taken every
+1 ms at most, clocks; with times taken behind the read it rests 0.1 ms. Its rows are taken every
 50 ms, and not looked at.
 
 Of stamps: from the server's write, which notes the moment in what it sends, to the moment that the
@@ -170,7 +170,7 @@ def cost(server: Server, one: str, mode: Mode, floor: Path | None, *, quick: boo
     words += ["--events", str(events), "--per-write", str(mode.per_write)]
     words += ["--interval", str(mode.interval)]
     if one in (FLOOR, RESTED):
-        rest = ["--rest", "0.0005"] if one == RESTED else []
+        rest = ["--rest", "0.001"] if one == RESTED else []
         return float(run([str(floor), *words, *rest], server))
     if one in CLIENTS:
         client = [sys.executable, str(FOLDER / "fleet_client.py"), CLIENTS[one]]

@@ -41,7 +41,7 @@ pub struct Settings {
 
 /// How long a thread may rest where the kernel takes the times: no rest makes those later, but what
 /// comes of one stream meanwhile has one time.
-const COALESCE: Duration = Duration::from_micros(500);
+const COALESCE: Duration = Duration::from_millis(1);
 
 /// How long it may rest where it takes the times itself.
 const COALESCE_BEFORE_STAMP: Duration = Duration::from_micros(100);

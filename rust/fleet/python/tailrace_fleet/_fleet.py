@@ -52,7 +52,7 @@ class Fleet:
     came in, which Linux alone knows (None: in the kernel where that can be). `coalesce`: seconds,
     up to 0.1, for which a busy thread may rest before it reads again, so that it is woken once for
     many streams. What comes of one stream within a rest has the time of its last packet; other
-    times of the kernel get no later by it, and nothing rests while a stream connects (None: 0.0005
+    times of the kernel get no later by it, and nothing rests while a stream connects (None: 0.001
     with times of the kernel, 0.0001 with others; 0: it never rests).
     `dialect`: of the replies, one of `tailrace.DIALECTS` or ``auto``.
 
