@@ -79,7 +79,8 @@ async def test_an_engine_that_is_not_installed_is_named(url: str) -> None:
     _, stderr = await process.communicate()
     assert process.returncode == 2
     assert stderr.decode() == (
-        'tailrace: the fleet is not installed: pip install "tailrace[fleet]"\n'
+        'tailrace: the fleet is not installed: pip install "tailrace[fleet]", '
+        "or from a checkout: pip install ./rust/fleet\n"
     )
 
 
