@@ -7,7 +7,6 @@ for programs are asked over it; what else it lacks is refused by name, before an
 from __future__ import annotations
 
 import asyncio
-import sys
 from contextlib import suppress
 from itertools import count
 from typing import TYPE_CHECKING, Any, Literal
@@ -91,8 +90,6 @@ class FleetPosts:
         timeouts = request.timeouts
         options: dict[str, Any] = {
             "keep": keep,
-            # The kernel's are true even while the fleet's own thread waits for a processor.
-            "stamps": "kernel" if sys.platform == "linux" and keep == "counts" else "read",
             "dialect": dialect,
             "connect_timeout": timeouts.connect,
             "first_byte_timeout": timeouts.first_byte,

@@ -186,8 +186,7 @@ def load(  # one parameter an option
         options=_given(model=model or None, max_tokens=max_tokens),
     )
     make_sure(chosen, _WHOSE, "to put load on", is_owned=i_own_it)
-    make_room(plan.users or plan.most_open)
-    _announce(chosen, plan, engine)
+    _make_ready(chosen, plan, engine)
     report = run(_run(work))
     _show(report, as_json=as_json, page=page)
     return _code(report)
@@ -210,7 +209,9 @@ def _prompts(file: Path | None, prompt: str | None) -> list[str | Messages]:
     return [prompt or DEFAULT_PROMPT] if file is None else read_prompts(file)
 
 
-def _announce(chosen: Site, plan: Plan, engine: Engine) -> None:
+def _make_ready(chosen: Site, plan: Plan, engine: Engine) -> None:
+    """Make room for as many connections as the plan may open, and say what begins."""
+    make_room(plan.users or plan.most_open)
     over = ", over a fleet" if engine == "fleet" else ""
     click.echo(f"{chosen.name}: {plan}{over}", err=True)
     if chosen.throttle is not None:
