@@ -133,14 +133,15 @@ class OutputFolder:
         """The place of the output, as its user calls it."""
         return str(self.path)
 
-    def pending(self) -> Iterator[Row]:
+    def pending(self, after: int = 0) -> Iterator[Row]:
         """Yield the shard's rows that are neither done nor failed, in the input's order.
 
-        Raises BatchInputError where the input has become another one since it was checked.
+        `after`: the number of a row up to which they are left out. Raises BatchInputError where the
+        input has become another one since it was checked.
         """
         ready: list[Row] = []
         size = 0
-        for row in self._read_pending():
+        for row in self._read_pending(after):
             ready.append(row)
             size += len(row.body)
             if len(ready) >= _READY_ROWS or size >= _READY_BYTES:
@@ -151,11 +152,11 @@ class OutputFolder:
         self._check_unchanged()
         yield from ready
 
-    def _read_pending(self) -> Iterator[Row]:
+    def _read_pending(self, after: int) -> Iterator[Row]:
         index, count = self.shard
         states, end = self._states, len(self._states)
         for position, (number, record) in enumerate(self._source.records()):
-            if number < end and (position % count != index or states[number]):
+            if number < end and (position % count != index or states[number] or number <= after):
                 continue
             row = self._source.read(number, record)
             if number >= end or isinstance(row, BadRow):
