@@ -19,6 +19,7 @@ import msgspec
 from tailrace.batch._appending import replacing, writing
 from tailrace.batch._arrow import arrow
 from tailrace.batch._columns import COLUMNS, Outcome
+from tailrace.batch._inputs.source import Overlong
 from tailrace.batch._line_index import RUN_FILE, LineIndex
 from tailrace.batch._rows import RowError
 from tailrace.errors import BatchWriteError, InvalidRequestError
@@ -159,6 +160,8 @@ class _Rows:
 
     def _given(self, record: Any) -> dict[str, Any]:
         """Return the fields of a record, none of one that cannot be read."""
+        if isinstance(record, Overlong):
+            return {}
         try:
             fields = self._source.fields_of(record)
         except RowError:
