@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, Self
 from tailrace.batch._appending import LineFile, writing
 from tailrace.batch._checking import bad_rows, check
 from tailrace.batch._fingerprint import change_of, fingerprint_of
+from tailrace.batch._hidden import remove_dead_files
 from tailrace.batch._inputs.files import reading
 from tailrace.batch._lines import answer_line, bad_line, failure_line, head_of
 from tailrace.batch._lock import FileLock
@@ -244,6 +245,7 @@ class OutputFolder:
             self.path.mkdir(parents=True, exist_ok=True)
             lock = FileLock(self.path / file_name(".lock", self.shard), self._called())
         self._closing.callback(lock.close)
+        remove_dead_files(self.path)
         records = RecordFile(self.path, self.shard)
         self._status = _status_of(self._source)
         record, known = records.agree(self._source, options)

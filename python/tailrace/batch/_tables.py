@@ -19,6 +19,7 @@ import msgspec
 from tailrace.batch._appending import replacing, writing
 from tailrace.batch._arrow import arrow
 from tailrace.batch._columns import COLUMNS, Outcome
+from tailrace.batch._hidden import remove_dead_files
 from tailrace.batch._inputs.source import Overlong
 from tailrace.batch._line_index import RUN_FILE, LineIndex
 from tailrace.batch._rows import RowError
@@ -91,7 +92,8 @@ def write_table(
     opened = _writer_of(path)
     _refuse_own(path, Path(folder), source)
     rows = _Rows(source, columns)
-    with LineIndex(Path(folder), source) as index, replacing(path, shared=True) as file:
+    remove_dead_files(path.parent, path.name)
+    with LineIndex(Path(folder), source) as index, replacing(path) as file:
         with opened(file, columns) as write:
             for row in rows.of(index):
                 write(row)
