@@ -29,7 +29,6 @@ _NAME = re.compile(r"\.(.{1,255})\.[0-9a-f]{8}\.new", re.DOTALL)
 _PREFIX = "tailrace-"
 _OWNER = ".owner"
 _TRIES = 100
-_HAS_OPEN_RENAMES = sys.platform != "win32"
 
 
 @contextmanager
@@ -51,7 +50,7 @@ def finish(file: IO[bytes]) -> None:
     """Have the disk keep what was written, so that the file can be given its name."""
     file.flush()
     os.fsync(file.fileno())
-    if not _HAS_OPEN_RENAMES:
+    if sys.platform == "win32":  # where nothing that is open gets another name
         file.close()
 
 
@@ -80,7 +79,7 @@ def _locked_file(path: Path) -> tuple[Path, IO[bytes]]:
 
 def _is_mine(descriptor: int, path: Path) -> bool:
     """Lock an open file; return False where a process that looked for dead ones took it away."""
-    if _HAS_OPEN_RENAMES and take_lock(descriptor) == "taken":
+    if sys.platform != "win32" and take_lock(descriptor) == "taken":
         return False
     try:
         return os.path.samestat(os.fstat(descriptor), path.stat())
@@ -90,7 +89,7 @@ def _is_mine(descriptor: int, path: Path) -> bool:
 
 def _remove_if_dead(path: Path, folder: Path | None = None) -> None:
     """Take away a file that nobody has locked, or the `folder` that it is in."""
-    if not _HAS_OPEN_RENAMES:  # a file is closed there before it gets its name
+    if sys.platform == "win32":  # where a file is closed, and free, before it gets its name
         return
     try:
         descriptor = os.open(path, os.O_RDWR | os.O_NOFOLLOW)
