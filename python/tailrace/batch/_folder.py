@@ -243,7 +243,9 @@ class OutputFolder:
     def _open(self, *, skip_bad: bool, retry_failed: bool, options: Mapping[str, Any]) -> None:
         with writing(self.path):
             self.path.mkdir(parents=True, exist_ok=True)
-            lock = FileLock(self.path / file_name(".lock", self.shard), self._called())
+        lock_path = self.path / file_name(".lock", self.shard)
+        with writing(lock_path):
+            lock = FileLock(lock_path, self._called())
         self._closing.callback(lock.close)
         remove_dead_files(self.path)
         records = RecordFile(self.path, self.shard)

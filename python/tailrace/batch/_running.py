@@ -175,10 +175,12 @@ class Run:
         transport = self._site.transport
         if not isinstance(transport, Transport):
             transport = await stack.enter_async_context(make_transport(transport))
-        options: dict[str, Any] = {"transport": transport, "environment": self._environment}
-        if self._plan.row_timeout is not None:
-            options["total_timeout"] = self._plan.row_timeout
         site = self._site
+        options: dict[str, Any] = {
+            "transport": transport,
+            "environment": self._environment,
+            "total_timeout": self._plan.seconds_a_request(site.total_timeout),
+        }
         direct: Asker | None = None
         if site.software == "openai":
             direct = await DirectAsker.of(site, self._models, options, stack, self._engine)
