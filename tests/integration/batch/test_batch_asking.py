@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from aiohttp import web
-from rows import CHAT, answers, chat, completion, failures, served, write_rows
+from rows import CHAT, answers, chat, completion, failures, repeat, served, write_rows
 
 from tailrace import RetryPolicy, Site, Throttle, batch
 from tailrace.batch import Plan
@@ -264,11 +264,13 @@ async def test_half_a_character_of_an_answer_costs_no_answer(tmp_path: Path) -> 
         (b'{"error": {"message": "Too long", "code": "too_long"}}', 400, "too_long", "Too long"),
         (b'{"error": {"message": "Overloaded"}}', 200, "upstream", "Overloaded"),
         (b"<html><title>Hello</title></html>", 200, "not_a_stream", "not an answer"),
-        (b'{"choices": []}', 200, "not_a_stream", "'choices'"),
+        (b'{"choices": []}', 200, "empty", "no answer: 'choices' is an empty list"),
         (b'{"choices": null}', 200, "not_a_stream", ""),
         (b'["choices"]', 200, "not_a_stream", ""),
-        (b'{"choices": [1', 200, "not_a_stream", ""),
-        (b"", 200, "not_a_stream", ""),
+        (b'{"choices": [1', 200, "truncated", "the reply broke off: its JSON has no end"),
+        (b'["choices", ', 200, "not_a_stream", ""),
+        (b"", 200, "empty", "the reply holds no answer: the body is empty"),
+        (b" \r\n", 200, "empty", "the reply holds no answer: the body is empty"),
         (b"no JSON", 422, "upstream", "no JSON"),
     ],
 )
@@ -287,6 +289,19 @@ async def test_what_is_no_answer_fails_with_what_came(
         assert error.get("partial_text", "") == (body.decode() if status < 400 else "")
     else:
         assert response["body"] == json.loads(body)
+
+
+@pytest.mark.parametrize("body", [b"", b'{"choices": []}', b'{"choices": [{"mess'])
+async def test_an_empty_answer_is_asked_again(tmp_path: Path, body: bytes) -> None:
+    async def answer(path: str, asked: dict[str, Any]) -> web.Response:
+        if len(server.bodies) == 1:
+            return web.Response(body=body, content_type="application/json")
+        return await repeat(path, asked)
+
+    rows = write_rows(tmp_path / "in.jsonl", [chat("hi")])
+    async with served(answer) as server:
+        report = await batch.run(rows, tmp_path / "out", server.site(), TWICE)
+    assert (report.done, report.requests, report.retries) == (1, 2, 1)
 
 
 async def test_an_answer_that_broke_off_is_in_the_failure(tmp_path: Path) -> None:
