@@ -524,12 +524,12 @@ class Run:
     def _reason(self) -> str:
         if not self._gate.is_tripped:
             return ""
-        more = ""
+        more, why = "", self._outage().rstrip(".")
         if self._gate.has_no_answer:
             more = ", and with --stop-after (stop_after) above 1000 each of them may fail alone"
         return (
-            f"{self._outage()}. What is done is kept: the same run, begun again, goes on with the "
-            f"rows that are left{more}"
+            f"{why}. What is done is kept: the same run, begun again, goes on with the rows that "
+            f"are left{more}"
         )
 
     def _outage(self) -> str:
