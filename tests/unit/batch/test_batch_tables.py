@@ -7,6 +7,7 @@ import csv
 import datetime as dt
 import json
 import os
+import re
 import struct
 import sys
 from pathlib import Path
@@ -15,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tailrace.batch._appending import replacing
+from tailrace.batch._columns import COLUMNS
 from tailrace.batch._folder import OutputFolder
 from tailrace.batch._inputs import open_source
 from tailrace.batch._tables import Table, check_table, write_table
@@ -363,3 +365,10 @@ def test_a_table_that_is_read_only_is_not_replaced(
         with pytest.raises(BatchWriteError, match=r"table\.csv cannot be written: it is read-only"):
             work(out, given, table)
     assert table.read_text("utf-8") == "before"
+
+
+def test_the_guide_names_every_column() -> None:
+    guide = Path(__file__).parents[3] / "docs" / "how-to" / "batch.md"
+    table = guide.read_text("utf-8").partition("| columns | of |")[2].partition("## ")[0]
+    named = re.findall(r"`(\w{1,40})`", table)
+    assert sorted(named) == sorted(COLUMNS)
