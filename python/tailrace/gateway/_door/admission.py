@@ -310,7 +310,8 @@ async def _take_body(request: web.Request, settings: Settings) -> None:
         else:
             async with asyncio.timeout(settings.body_timeout):
                 body = await request.read()
-        request[BODY] = _decompressed(body, encoding, settings.max_body_bytes)
+        whole = _decompressed(body, encoding, settings.max_body_bytes)
+        request[BODY] = whole.removeprefix(_BYTE_ORDER_MARK)
     except (web.HTTPRequestEntityTooLarge, LimitExceeded):
         raise RefusedError(too_large) from None
     except TimeoutError:
@@ -319,6 +320,9 @@ async def _take_body(request: web.Request, settings: Settings) -> None:
     except (web.RequestPayloadError, ReplyBrokenError):  # malformed chunks or compressed data
         message = "the body cannot be decoded as its headers say"
         raise RefusedError(Problem(400, message, INVALID_REQUEST, code="bad_body")) from None
+
+
+_BYTE_ORDER_MARK = b"\xef\xbb\xbf"  # which some editors and shells put before a file's first byte
 
 
 def _decompressed(body: bytes, encoding: str, most: int) -> bytes:
