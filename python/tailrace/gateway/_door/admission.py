@@ -10,19 +10,20 @@ from __future__ import annotations
 
 import asyncio
 import re
+from functools import partial
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from aiohttp import HttpVersion10, HttpVersion11, web
 
 from tailrace.errors import LimitExceeded, ReplyBrokenError
-from tailrace.gateway._context import BODY, CALLER, CONTEXT, KEY
+from tailrace.gateway._context import BODY, CALLER, CHARGE, CONTEXT, KEY
 from tailrace.gateway._door.quotas import Quotas
 from tailrace.gateway._problems import INVALID_REQUEST, STOPPING, Problem, RefusedError
 from tailrace.transport._decoding import decoder_for
 
 if TYPE_CHECKING:
-    from collections.abc import MutableMapping
+    from collections.abc import Callable, MutableMapping
 
     from aiohttp.typedefs import Handler
 
@@ -88,6 +89,8 @@ async def admission_middleware(request: web.Request, handler: Handler) -> web.St
         raise RefusedError(
             Problem(429, over.message, "requests", code=over.code, retry_after=over.retry_after)
         )
+    charge: Callable[[int], None] = partial(quotas.charge, key)
+    request[CHARGE] = charge
     try:
         await _take_body(request, settings)
         return await handler(request)
