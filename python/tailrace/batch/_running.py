@@ -173,7 +173,7 @@ class Run:
 
     async def _open(self, stack: AsyncExitStack) -> None:
         transport = self._site.transport
-        if not isinstance(transport, Transport):
+        if self._engine == "process" and not isinstance(transport, Transport):
             transport = await stack.enter_async_context(make_transport(transport))
         site = self._site
         options: dict[str, Any] = {
