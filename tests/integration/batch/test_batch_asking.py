@@ -359,13 +359,14 @@ async def test_other_sites_answer_in_the_form_of_openais_api(tmp_path: Path, nam
         ("/v1/embeddings", {"input": "four"}),
         ("/v1/chat/completions", chat("five", functions=[{"name": "f"}])),
         ("/v1/chat/completions", chat("six", n=2)),
+        ("/v1/completions", {"prompt": ["seven", "eight", "nine"]}),
     ]
     rows = write_rows(tmp_path / "in.jsonl", bodies)
     async with Replica() as replica:
         site = await other_site(replica, name)
         report = await batch.run(rows, tmp_path / "out", site)
     done, failed = answers(tmp_path / "out"), failures(tmp_path / "out")
-    assert (report.done, report.failed, report.retries) == (3, 3, 0)
+    assert (report.done, report.failed, report.retries) == (3, 4, 0)
     chatted, responded, completed = (done[f"row {each}"]["response"]["body"] for each in range(3))
     assert "one" in chatted["choices"][0]["message"]["content"]
     assert "two" in responded["output"][0]["content"][0]["text"]
@@ -375,8 +376,11 @@ async def test_other_sites_answer_in_the_form_of_openais_api(tmp_path: Path, nam
     assert (report.usage.estimated == 0) != chatted["usage_estimated"]
     assert "openai alone" in failed["row 3"]["error"]["message"]
     assert failed["row 4"]["error"]["code"] == "unsupported_parameter"
-    assert "n must be 1: a batch gives one answer" in failed["row 5"]["error"]["message"]
-    assert [each["error"]["attempts"] for each in failed.values()] == [0, 0, 0]
+    for row, count in (("row 5", 2), ("row 6", 3)):
+        assert failed[row]["error"]["code"] == "unsupported_value"
+        words = f"a batch gives one answer to a row of this site, and not {count}"
+        assert words in failed[row]["error"]["message"]
+    assert [each["error"]["attempts"] for each in failed.values()] == [0, 0, 0, 0]
 
 
 async def test_a_server_that_is_asked_by_responses_answers_chats_too(tmp_path: Path) -> None:
