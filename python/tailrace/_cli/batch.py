@@ -124,7 +124,11 @@ class _Workers(click.ParamType["int | Literal['node', 'cpu']"]):
 @click.option("--fixed", is_flag=True, help="Keep --concurrency whatever the site answers.")
 @click.option("--rpm", type=_RATE, help="Requests a minute, evenly.")
 @click.option("--tpm", type=_RATE, help="Tokens a minute; estimated before, corrected by usage.")
-@click.option("--row-timeout", type=SECONDS, help="Seconds that one request may take as a whole.")
+@click.option(
+    "--row-timeout",
+    type=SECONDS,
+    help="Seconds that one request may take as a whole; the site's, or an hour, unless given.",
+)
 @click.option(
     "--retry",
     type=_COUNT,
