@@ -169,9 +169,9 @@ class _Workers(click.ParamType["int | Literal['node', 'cpu']"]):
     default="process",
     show_default=True,
     help="Ask in this process's event loop; over a fleet, with the extra of that name, whose "
-    "thread has the connections: worth it over TLS, for servers of OpenAI's API; or by workers of "
-    "a Ray cluster: that of RAY_ADDRESS, or this machine; --concurrency and rates are of all of "
-    "them. IN and OUT may be URLs.",
+    "thread has the connections, at less processor time: for servers of OpenAI's API; or by "
+    "workers of a Ray cluster: that of RAY_ADDRESS, or this machine; --concurrency and rates are "
+    "of all of them. IN and OUT may be URLs.",
 )
 @click.option(
     "--workers",
