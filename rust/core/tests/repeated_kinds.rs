@@ -282,6 +282,39 @@ fn whatever_comes_between() {
     }
 }
 
+/// Numbers tell which call, or which part, an event adds to, also where they are written as strings,
+/// or where most numbers tell nothing.
+#[test]
+fn where_something_is_added_matters() {
+    let call = r#"data: {"type":"content_block_delta","index":"%","delta":{"type":"input_json_delta","partial_json":"@"}}"#;
+    let summary = r#"data: {"type":"response.reasoning_summary_text.delta","output_index":0,"summary_index":%,"delta":"@"}"#;
+    let whole = r#"data: {"type":"response.reasoning_summary_text.done","output_index":0,"summary_index":0,"text":"aaaa!"}"#;
+    for (dialect, event) in [(Dialect::Anthropic, call), (Dialect::OpenAiResponses, summary)] {
+        let numbers = [0, 0, 1, 2, 0, 1, 0, 2, 1, 1].map(|number| number.to_string());
+        let events = numbers.iter().map(|number| event.replace('%', number));
+        let mut stream: Vec<u8> = events.flat_map(|event| say(dialect, &event, "a", 0)).collect();
+        stream.extend(say(dialect, whole, "", 0));
+        is_read_as_by_the_reference(dialect, &stream, 97);
+    }
+}
+
+/// A call whose arguments were whole is over where its name comes again, and others begin.
+#[test]
+fn arguments_that_repeat_may_be_whole() {
+    let named = r#"data: {"choices":[{"delta":{"tool_calls":[{"index":0,"function":{"name":"n","arguments":"@"}}]}}]}"#;
+    let (dialect, event) = EVENTS[4];
+    for last in ["}", "]", ""] {
+        let stream: Vec<u8> = [named, event, event, event, event, event, named, event, event]
+            .into_iter()
+            .zip(["", "{", "\\\"a\\\"", ":1", "1", last, "{", "1", "2"])
+            .flat_map(|(event, content)| say(dialect, event, content, 0))
+            .collect();
+        is_read_as_by_the_reference(dialect, &stream, 97);
+        let told = reference(dialect, Wanted::Everything, &stream);
+        assert_eq!(told.iter().any(|delta| delta.contains("index: Some(1)")), last == "}");
+    }
+}
+
 /// The limit of what is collected may be passed by an event that repeats another: what comes after
 /// it is neither delivered nor counted.
 #[test]

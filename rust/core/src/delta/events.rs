@@ -95,7 +95,10 @@ impl Events {
         sink: &mut S,
     ) -> Result<(), LimitExceeded> {
         loop {
-            self.read_repeated(&mut bytes, reply, scratch, sink);
+            // An event that is neither held nor about to begin goes on.
+            if self.decoder.is_holding() || self.decoder.is_between_events(&mut bytes) {
+                self.read_repeated(&mut bytes, reply, scratch, sink);
+            }
             let Self { decoder, reader, .. } = self;
             if bytes.is_empty() {
                 decoder.rest();
@@ -132,21 +135,9 @@ impl Events {
             if !self.read_held(bytes, reply, scratch, sink) {
                 return;
             }
-        } else if !self.decoder.is_between_events(bytes) || !self.reader.can_repeat(None) {
+        } else if !self.reader.can_repeat(None) {
             return;
         }
-        self.take_repeated(bytes, reply, scratch, sink);
-    }
-
-    /// The same where the first of `bytes` is the first of an event.
-    #[inline(never)]
-    fn take_repeated<S: DeltaSink + ?Sized>(
-        &mut self,
-        bytes: &mut &[u8],
-        reply: &mut ReplyState,
-        scratch: &mut Scratch,
-        sink: &mut S,
-    ) {
         let Self { decoder, reader, .. } = self;
         let Some(repeats) = &mut reader.repeats else { return };
         if reply.holds_half(repeats.kind()) {
