@@ -122,7 +122,7 @@ class DirectAsker:
         if read.most is not None and not defaults.keys().isdisjoint(_MOST):
             defaults = {name: each for name, each in defaults.items() if name not in _MOST}
         body = with_fields(row.body, model, read.model, defaults)
-        return Prepared((row.endpoint, body), len(body), read.most)
+        return Prepared((row.endpoint, body), len(body), read.most, model=model)
 
     async def ask(self, prepared: Prepared) -> Answer:
         """See `Asker.ask`."""

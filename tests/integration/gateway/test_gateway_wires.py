@@ -645,9 +645,14 @@ async def test_a_completion(client: openai.AsyncOpenAI, model: str) -> None:
         {"suffix": "x"},
         {"echo": True},
         {"best_of": 2},
-        {"n": 2},
+        {"n": 17},
+        {"n": 0},
+        {"n": 2, "stream": True},
         {"prompt": [1, 2]},
-        {"prompt": ["a", "b"]},
+        {"prompt": [[1, 2]]},
+        {"prompt": []},
+        {"prompt": ["a", "b"], "stream": True},
+        {"prompt": ["a"] * 9, "n": 2},
     ],
 )
 async def test_what_a_completion_cannot_be_asked(
@@ -725,7 +730,7 @@ async def test_embeddings_come_from_the_site(client: openai.AsyncOpenAI, replica
             openai.BadRequestError,
             "api_base",
         ),
-        ({"model": "openai/text-embedding-3-small", "input": ""}, openai.BadRequestError, None),
+        ({"model": "openai/text-embedding-3-small", "input": ""}, openai.BadRequestError, "input"),
     ],
 )
 async def test_embeddings_that_cannot_be_had(

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from dataclasses import replace
 from itertools import pairwise
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, TypeAlias
 
@@ -19,7 +20,7 @@ from tailrace.errors import TailraceError
 from tailrace.gateway._context import BODY, CALLER, KEY
 from tailrace.gateway._problems import Problem, RefusedError, logged_failure
 from tailrace.gateway._upstreams import candidates_of
-from tailrace.gateway._wires.fitting import SiteRequest, dropped_field, dropped_names
+from tailrace.gateway._wires.fitting import SiteRequest, dropped_field, dropped_header
 from tailrace.gateway._wires.messages import MessageWire
 from tailrace.gateway._wires.request import (
     ModelRequest,
@@ -28,6 +29,7 @@ from tailrace.gateway._wires.request import (
     read_object,
     refused,
 )
+from tailrace.gateway._wires.site_errors import SITES_REFUSALS, named_field
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
@@ -89,7 +91,11 @@ class _Questions:
         except TailraceError as error:
             model, _ = candidates[-1]
             environ = self._context.environment.environ
-            raise RefusedError.of(error, [model.upstream], environ) from None
+            refusal = RefusedError.of(error, [model.upstream], environ)
+            named = named_field(error, {"input", *asked.extra})
+            if named is not None and refusal.problem.status in SITES_REFUSALS:
+                refusal.problem = replace(refusal.problem, param=named[1])
+            raise refusal from None
 
     async def _told(
         self, caller: str | None, asked: ModelRequest, candidate: Candidate, question: Question
@@ -105,8 +111,7 @@ class _Questions:
         body = await self._counted(counted, candidate, question)
         for name in fitted.dropped:
             context.request_figures.dropped(dropped_field(asked, name))
-        dropped = dropped_names(fitted.dropped)
-        headers = {"X-Tailrace-Dropped": dropped} if dropped else {}
+        headers = dropped_header(fitted.dropped)
         return web.Response(body=body, content_type="application/json", headers=headers)
 
     async def _counted(
@@ -168,7 +173,7 @@ class Embeddings(_Questions):
         check_names(question, {"model"})
         check_depth([question])
         candidates = [(model, SiteRequest([], {})) for model in models]
-        asked = ModelRequest(model=target.id, messages=[])
+        asked = ModelRequest(model=target.id, messages=[], extra=question)
         return await self._ask(request, asked, candidates, lambda call: call.embeddings(question))
 
 

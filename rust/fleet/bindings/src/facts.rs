@@ -104,13 +104,14 @@ impl Facts {
     fn headers<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
         let headers = PyDict::new(py);
         for name in self.0.headers.keys() {
-            if let Some(value) = self.0.headers.get(name) {
-                let value = PyBytes::new(py, value.as_bytes());
-                headers.set_item(
-                    name.as_str(),
-                    value.call_method1("decode", ("utf-8", "surrogateescape"))?,
-                )?;
+            let Some(value) = self.0.headers.get(name) else { continue };
+            if let Ok(value) = std::str::from_utf8(value.as_bytes()) {
+                headers.set_item(name.as_str(), value)?;
+                continue;
             }
+            let value = PyBytes::new(py, value.as_bytes());
+            let value = value.call_method1("decode", ("utf-8", "surrogateescape"))?;
+            headers.set_item(name.as_str(), value)?;
         }
         Ok(headers)
     }
