@@ -311,7 +311,7 @@ fn arguments_that_repeat_may_be_whole() {
             .collect();
         is_read_as_by_the_reference(dialect, &stream, 97);
         let told = reference(dialect, Wanted::Everything, &stream);
-        assert_eq!(told.iter().any(|delta| delta.contains("index: Some(1)")), last == "}");
+        assert_eq!(told.iter().any(|delta| delta.contains("index: Some(1)")), !last.is_empty());
     }
 }
 

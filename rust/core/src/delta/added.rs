@@ -15,7 +15,8 @@ pub(super) struct Added<'a> {
     pub(super) unread: Vec<Content<'a>>,
 }
 
-/// What a text is that is added.
+/// What a text is that is added. Indices are none that do not fit: a decoder that waits is to be
+/// small.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum AddedKind {
     Spoken(Spoken),
@@ -25,13 +26,13 @@ pub(super) enum AddedKind {
         /// Whether it sums reasoning up.
         is_summary: bool,
         /// The indices of its item, and of the part within that.
-        item: Option<u64>,
-        part: u64,
+        item: Option<u32>,
+        part: u32,
     },
     /// Arguments of a call, with its number as the server gives it, or of the only one that the API
     /// has.
     Arguments {
-        index: Option<u64>,
+        index: Option<u32>,
         is_only: bool,
     },
 }
@@ -51,6 +52,23 @@ impl<'a> Added<'a> {
 impl AddedKind {
     /// Text of the answer, as most events add it.
     pub(super) const TEXT: Self = Self::Spoken(Spoken::Text);
+
+    /// Arguments of a call with this number.
+    pub(super) fn arguments(index: Option<u64>, is_only: bool) -> Option<Self> {
+        let index = index.map(u32::try_from).transpose().ok()?;
+        Some(Self::Arguments { index, is_only })
+    }
+
+    /// A text of this kind in the part of these indices.
+    pub(super) fn part(
+        kind: Spoken,
+        is_summary: bool,
+        item: Option<u64>,
+        part: u64,
+    ) -> Option<Self> {
+        let item = item.map(u32::try_from).transpose().ok()?;
+        Some(Self::Part { kind, is_summary, item, part: part.try_into().ok()? })
+    }
 
     #[inline]
     pub(super) fn is_text(&self) -> bool {

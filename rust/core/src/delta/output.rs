@@ -152,7 +152,7 @@ impl<S: DeltaSink + ?Sized> Output<'_, S> {
                 self.say_decoded(kind, content);
             }
             AddedKind::Arguments { index, is_only } => {
-                let arguments = Arguments::Decoded(content);
+                let (index, arguments) = (index.map(u64::from), Arguments::Decoded(content));
                 self.tool_call(&CallPiece { index, arguments, is_only, ..CallPiece::default() });
             }
         }

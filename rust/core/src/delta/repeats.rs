@@ -51,7 +51,7 @@ pub(super) struct Repeats {
     /// Whether the last event that could have repeated the layout did not.
     missed: bool,
     /// Bytes of the last event that repeated the layout.
-    length: usize,
+    length: u32,
     /// Events that repeated the layout.
     count: u64,
     /// Bytes of the layout that the beginning of an event which is held repeats; 0 where that is not
@@ -102,7 +102,8 @@ impl Repeats {
     ) -> Option<&'t str> {
         // Where little is left of a read, an event's end is not in it: to look for it would be in
         // vain.
-        if input.len() < self.length - self.length / 4 {
+        let length = self.length as usize;
+        if input.len() < length - length / 4 {
             return None;
         }
         let value = input.strip_prefix(FIELD)?;
@@ -144,7 +145,7 @@ impl Repeats {
     /// together is cut.
     pub(super) fn rest<'a>(&mut self, before: usize, input: &'a [u8]) -> Option<&'a [u8]> {
         // Mostly an event is about as long as the one before, and its end need not be looked for.
-        let expected = (self.length + LONGER).saturating_sub(before);
+        let expected = (self.length as usize + LONGER).saturating_sub(before);
         let length = if expected <= input.len() {
             expected
         } else {
@@ -230,7 +231,7 @@ impl Repeats {
     }
 
     fn earn(&mut self, length: usize) {
-        self.length = length;
+        self.length = u32::try_from(length).unwrap_or(u32::MAX);
         self.credit = self.credit.saturating_add(PRICE).min(MAX_CREDIT);
         self.missed = false;
         self.count += 1;

@@ -386,9 +386,10 @@ impl ReplyState {
                 Spoken::Reasoning => reasoning.is_held(),
                 Spoken::Refusal => refusal.is_held(),
             },
-            AddedKind::Arguments { index, is_only } => {
-                self.calls.as_ref().is_some_and(|calls| calls.hold_half(index, is_only))
-            }
+            AddedKind::Arguments { index, is_only } => self
+                .calls
+                .as_ref()
+                .is_some_and(|calls| calls.hold_half(index.map(u64::from), is_only)),
         }
     }
 

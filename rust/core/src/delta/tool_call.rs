@@ -80,7 +80,7 @@ impl<'a> CallPiece<'a> {
         };
         let told = [self.id, self.name, self.signature].into_iter().flatten();
         let says_more = told.into_iter().any(|text| !text.is_empty());
-        let added = Added::of(AddedKind::Arguments { index, is_only }, content);
+        let added = Added::of(AddedKind::arguments(index, is_only)?, content);
         added.filter(|_| !says_more)
     }
 

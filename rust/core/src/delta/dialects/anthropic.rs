@@ -257,7 +257,7 @@ impl<'a> Message<'a> {
         } else if block.is(&["thinking_delta"]) && !is_signed {
             Added::spoken(Spoken::Reasoning, block.thinking)
         } else if block.is(&["input_json_delta"]) {
-            Added::of(AddedKind::Arguments { index: self.index, is_only: false }, block.json?)
+            Added::of(AddedKind::arguments(self.index, false)?, block.json?)
         } else {
             None
         }

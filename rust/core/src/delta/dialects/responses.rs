@@ -90,9 +90,12 @@ impl DialectReader for OpenAiResponses {
             match kind {
                 AddedKind::Part { kind, is_summary, item, part } => {
                     let kind = PartKind::of(kind, is_summary);
+                    let (item, part) = (item.map(u64::from), part.into());
                     self.told.note_part(Place { kind, item, part }, content);
                 }
-                AddedKind::Arguments { index, .. } => self.told.add_arguments(index, content),
+                AddedKind::Arguments { index, .. } => {
+                    self.told.add_arguments(index.map(u64::from), content);
+                }
                 AddedKind::Spoken(_) => {}
             }
         }
@@ -442,10 +445,9 @@ impl<'a> EventData<'a> {
             About::Part(PartKind::Text) => AddedKind::TEXT,
             About::Part(kind) => {
                 let Place { item, part, .. } = self.place(kind);
-                let is_summary = kind == PartKind::Summary;
-                AddedKind::Part { kind: kind.spoken(), is_summary, item, part }
+                AddedKind::part(kind.spoken(), kind == PartKind::Summary, item, part)?
             }
-            About::Arguments => AddedKind::Arguments { index: self.output_index, is_only: false },
+            About::Arguments => AddedKind::arguments(self.output_index, false)?,
             About::Transcript => return None,
         };
         Added::of(kind, content)
