@@ -23,6 +23,8 @@ pub struct Ended {
     pub tag: i64,
     /// What was asked, as it was given.
     pub url: Uri,
+    /// The request's headers, of which an error may hold nothing that is secret.
+    pub sent_headers: HeaderMap,
     /// How it ended.
     pub ending: Ending,
     /// The decoder's error.
@@ -69,10 +71,11 @@ pub struct Ended {
 
 impl Ended {
     /// The record of a stream of which nothing is known yet.
-    pub(crate) fn new(tag: i64, url: Uri) -> Self {
+    pub(crate) fn new(tag: i64, url: Uri, sent_headers: HeaderMap) -> Self {
         Self {
             tag,
             url,
+            sent_headers,
             ending: Ending::Unopened,
             error: None,
             fault: None,
