@@ -49,7 +49,7 @@ _BEFORE = 32  # bytes in front of a word that may name it a secret
 _SHORTEST_BEGINNING = 3  # bytes of a secret that was cut
 _CUT = "…".encode()
 _MOST_UTF8 = 3  # bytes of a character that may be missing in a text that was cut
-_NOT_ALONE = re.compile(rb"[A-Za-z0-9_\x80-\xff]")
+_NOT_ALONE = re.compile(rb"[A-Za-z0-9_]")
 
 
 class SentSecrets:

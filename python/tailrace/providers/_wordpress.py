@@ -236,6 +236,7 @@ class WordPressCall(Call[AIEngineOptions]):
         if self._outgoing is not None:
             visitor = self._outgoing.visitor
             secrets.add(*(getattr(visitor, name) for name in Visitor.__slots__))
+            secrets.add(visitor.client_id.lower())  # as AI Engine's dialogues are named
 
     def _split(self, turns: list[Turn]) -> tuple[str, list[Turn]]:
         """Return the message, and the earlier turns that go beside it."""
