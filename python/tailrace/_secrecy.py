@@ -13,7 +13,7 @@ import binascii
 import re
 from collections.abc import Mapping
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 from urllib.parse import unquote, urlsplit
 
 from tailrace._spellings import Spellings, encoded_spellings, plain_spellings, readings_of
@@ -32,7 +32,13 @@ if TYPE_CHECKING:
 
     from tailrace._spellings import Reading
 
-__all__ = ["LEFT_OUT", "SentSecrets", "parts_of_header", "secrets_in_url"]
+__all__ = [
+    "LEFT_OUT",
+    "SentSecrets",
+    "parts_of_header",
+    "secrets_in_url",
+    "without_secret_fields",
+]
 
 E = TypeVar("E", bound=BaseException)
 
@@ -66,6 +72,24 @@ class SentSecrets:
         self._sought = Spellings()
         self._known: set[str] = set()
 
+    @classmethod
+    def of_request(
+        cls,
+        url: str,
+        headers: Mapping[str, str],
+        cookies: Mapping[str, str] | None = None,
+        proxy: tuple[str | None, str | None] = (None, None),
+    ) -> Self:
+        """Return those of one request; `proxy`: the user and password of its proxy."""
+        secrets = cls()
+        secrets.add_url(url)
+        secrets.add_headers(headers)
+        secrets.add_cookies(cookies)
+        user, password = proxy
+        if user or password:
+            secrets.add(user, password, _basic(user or "", password or ""))
+        return secrets
+
     def add(self, *values: object) -> None:
         """Add secrets; what is no text is passed over."""
         for value in values:
@@ -78,11 +102,6 @@ class SentSecrets:
         """Add the user and password of a URL, and the secret fields of its query."""
         if isinstance(url, str):
             self.add(*secrets_in_url(url))
-
-    def add_credentials(self, user: str | None, password: str | None) -> None:
-        """Add a user and a password, and the two as the Authorization header has them."""
-        if user or password:
-            self.add(user, password, _basic(user or "", password or ""))
 
     def add_headers(self, headers: Mapping[str, Any] | None) -> None:
         """Add the values of headers whose names say that they are secret, and their parts."""
@@ -247,6 +266,18 @@ def _shortened(name: str, text: str, concealed: str) -> str:
         return first_bytes(concealed)
     longest = LONGEST_CODE if name == "code" else LONGEST_MESSAGE
     return one_line(concealed, longest) if len(text) <= longest else concealed
+
+
+def without_secret_fields(value: Any) -> Any:
+    """Return what JSON can say without the texts of fields whose names say that they are secret."""
+    if isinstance(value, Mapping):
+        return {
+            name: LEFT_OUT
+            if isinstance(each, str) and each and SECRET_FIELD.search(str(name))
+            else without_secret_fields(each)
+            for name, each in value.items()
+        }
+    return [without_secret_fields(each) for each in value] if isinstance(value, list) else value
 
 
 # -- where secrets stand ---------------------------------------------------------------------------

@@ -284,13 +284,9 @@ class RuledSession(Session):
         """Take what was sent as a secret out of an error, which may quote what came back."""
         from tailrace._secrecy import SentSecrets  # noqa: PLC0415 - for requests that failed
 
-        secrets, proxy = SentSecrets(), self.options.proxy
-        secrets.add_url(url)
-        secrets.add_headers(headers)
-        secrets.add_cookies(self.cookies)
-        if proxy is not None:
-            secrets.add_credentials(proxy.username, proxy.password)
-        secrets.out_of_error(error)
+        proxy = self.options.proxy
+        credentials = (None, None) if proxy is None else (proxy.username, proxy.password)
+        SentSecrets.of_request(url, headers, self.cookies, credentials).out_of_error(error)
 
     @abstractmethod
     async def _send(self, request: Request) -> Response:

@@ -7,60 +7,22 @@ from __future__ import annotations
 
 import logging
 import pickle
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from calls_site import engine, page
 from echoes import ECHOES, UNQUOTED, Echo, Echoing, left_out, secrets_of, told
 from loopback import serve
+from secret_sites import KEY, SERVERS, site_at
 
-from tailrace import RetryPolicy, Site, doctor
-from tailrace._calls.token_cache import TokenCache
+from tailrace import RetryPolicy, doctor
 from tailrace.errors import TailraceError
 from tailrace.providers import RetryProvider
 from tailrace.transport import AiohttpTransport, ImpersonateTransport
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from loopback import Exchange
 
-    from loopback import Exchange, Server
-
-KIT = Path(__file__).parents[2] / "vectors/captures/ai-power/2.4.0/page_json.body"
-KEY = "sk-proj-Ab3/xyz+0123456789_QwErTy="
-MORE: Mapping[str, Any] = {
-    "headers": {"X-Gate-Token": 'gate-"0123"-456789'},
-    "cookies": {"session": "crumb-0123456789abc", "seen": "0a9z8y7x"},
-}
 MESSAGES = [{"role": "user", "content": "hi"}]
-SERVERS: Mapping[str, dict[str, Any]] = {
-    "openai": {"software": "openai", "api_key": KEY},
-    "openai-responses": {"software": "openai", "api": "responses", "api_key": KEY},
-    "openai, a key in the query": {"software": "openai", "query": "?key=AIza-0123456789-abc"},
-    "openai, a key in extra": {"software": "openai", "extra": {"api_key": "sk-extra-0123456789"}},
-    "openai, a user": {"software": "openai", "user": "me:pass%2Fword9@"},
-    "openai, a short key": {"software": "openai", "api_key": "hunter22"},
-    "anthropic": {"software": "anthropic", "api_key": KEY},
-    "gemini": {"software": "gemini", "api_key": KEY},
-    "ollama": {"software": "ollama", "api_key": KEY},
-    "ai-power": {"software": "wordpress", "page": page()},
-    "aipkit": {"software": "wordpress", "page": KIT.read_bytes()},
-    "ai-engine": {"software": "ai-engine", "page": page(rest=engine())},
-    "geminiprochat": {"software": "geminiprochat", "password": KEY, "secret_key": "signs-012345"},
-    "chatgpt-demo": {"software": "chatgpt-demo", "password": KEY},
-}
-
-
-def site_at(server: Server, row: dict[str, Any], **options: Any) -> Site:
-    """The site of a row of the table at a server."""
-    row = {**MORE, **row, **options}
-    row.pop("page", None)
-    url = f"http://{row.pop('user', '')}127.0.0.1:{server.port}/v1{row.pop('query', '')}"
-    if row["software"] in ("wordpress", "ai-engine"):
-        row["token_cache"] = TokenCache()
-    elif row["software"] not in ("geminiprochat", "chatgpt-demo"):
-        row["model"] = "m"
-    return Site(url, **row)
 
 
 @pytest.mark.parametrize("echo", ECHOES)
@@ -86,7 +48,8 @@ async def test_no_error_tells_what_was_sent(
     if error is None:  # an answer, which is delivered as it is
         assert text == "x" or any(secret in text for secret in echoing.secrets)
         return
-    texts = told(error, *logged, *told(pickle.loads(pickle.dumps(error))))
+    again = pickle.loads(pickle.dumps(error))  # noqa: S301 - of this test
+    texts = told(error, *logged, *told(again))
     texts += [line for each in stream.attempts for line in told(each)]
     assert left_out(echoing.secrets, texts) or echo in UNQUOTED
 
@@ -150,7 +113,9 @@ async def test_no_diagnosis_of_a_page_tells_what_was_sent() -> None:
 async def test_an_answer_is_delivered_as_it_is() -> None:
     async def answer(exchange: Exchange) -> None:
         said = ", ".join(secrets_of(exchange)).replace('"', '\\"')
-        body = f'data: {{"choices":[{{"delta":{{"content":"{said}"}},"finish_reason":"stop"}}]}}\n\n'
+        body = (
+            f'data: {{"choices":[{{"delta":{{"content":"{said}"}},"finish_reason":"stop"}}]}}\n\n'
+        )
         await Echo("200 OK", body.encode(), "text/event-stream").send(exchange)
 
     async with serve(answer) as server:

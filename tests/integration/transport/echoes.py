@@ -153,7 +153,8 @@ def _json_in_json(exchange: Exchange) -> Echo:
 
 
 def _page(exchange: Exchange) -> Echo:
-    body = f"<html><title>502</title><pre>{html.escape(_lines(exchange))}</pre>"
+    title = html.escape(f"502 for {_all(exchange)}")
+    body = f"<html><title>{title}</title><pre>{html.escape(_lines(exchange))}</pre>"
     return Echo("502 Bad Gateway", body.encode(), "text/html")
 
 
@@ -162,7 +163,7 @@ def _page_for_an_answer(exchange: Exchange) -> Echo:
 
 
 def _escaped_in_a_url(exchange: Exchange) -> Echo:
-    return Echo("500 No", _error(f"see https://x.example/?said={quote_plus(_lines(exchange))}"))
+    return Echo("500 No", _error(f"see https://x.example/?said={quote_plus(_all(exchange))}"))
 
 
 def _escaped_twice(exchange: Exchange) -> Echo:

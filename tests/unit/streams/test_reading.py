@@ -89,7 +89,7 @@ def opening(status: int = 200, retry_after: float | None = None) -> OpeningOf[De
     return OpeningOf(Source(retry_after), DeltaDecoder(status=status))
 
 
-def reading(exchange: object = None, *, any_read_is_progress: bool = False) -> Reading:
+def reading(exchange: Asked | None = None, *, any_read_is_progress: bool = False) -> Reading:
     return ReplyReading(
         Decoding(DeltaDecoder.feed, DeltaDecoder.close),
         exchange=exchange,

@@ -170,12 +170,10 @@ def _conceal(error: TailraceError, facts: Facts, around: Circumstances) -> None:
     """Take what was sent as a secret out of an error, which a reply may have brought."""
     from tailrace._secrecy import SentSecrets  # noqa: PLC0415 - for requests that failed
 
-    secrets = SentSecrets()
-    secrets.add_url(facts.url)
-    secrets.add_headers(facts.sent_headers())
-    if around.proxy is not None:
-        secrets.add_credentials(around.proxy.username, around.proxy.password)
-    secrets.out_of_error(error)
+    proxy = around.proxy
+    credentials = (None, None) if proxy is None else (proxy.username, proxy.password)
+    sent = SentSecrets.of_request(facts.url, facts.sent_headers(), proxy=credentials)
+    sent.out_of_error(error)
 
 
 def _verdict(facts: Facts) -> TailraceError | None:
