@@ -71,6 +71,7 @@ class SentSecrets:
     def __init__(self) -> None:
         self._sought = Spellings()
         self._known: set[str] = set()
+        self._longest = 0  # bytes of a spelling
 
     @classmethod
     def of_request(
@@ -97,6 +98,7 @@ class SentSecrets:
                 self._known.add(value)
                 for spellings, where in _spellings_of(value):
                     self._sought.add_spellings(spellings, where)
+                    self._longest = max([self._longest, *map(len, spellings)])
 
     def add_url(self, url: object) -> None:
         """Add the user and password of a URL, and the secret fields of its query."""
@@ -106,9 +108,9 @@ class SentSecrets:
     def add_headers(self, headers: Mapping[str, Any] | None) -> None:
         """Add the values of headers whose names say that they are secret, and their parts."""
         for name, value in (headers or {}).items():
-            if isinstance(value, str) and SECRET_FIELD.search(name):
+            if isinstance(value, str) and SECRET_FIELD.search(str(name)):
                 _, _, rest = value.partition(" ")
-                is_scheme = rest and name.lower().endswith("authorization")
+                is_scheme = rest and str(name).lower().endswith("authorization")
                 self.add(rest if is_scheme else value, *parts_of_header(value))
 
     def add_cookies(self, cookies: Mapping[str, Any] | None) -> None:
@@ -165,15 +167,17 @@ class SentSecrets:
 
     def _beginnings(self, data: bytes) -> Iterator[tuple[int, int]]:
         """Yield where the beginnings of secrets stand that were cut off."""
-        end = data.find(_CUT)
-        while end >= 0:
-            yield from self._beginnings_at(data, end)
-            end = data.find(_CUT, end + 1)
-        if len(data) > MAX_RAW_BYTES - len(_CUT):
+        if len(data) > MAX_RAW_BYTES - _MOST_UTF8:
             yield from self._beginnings_at(data, len(data))
+        end = data.rfind(_CUT)
+        for _ in range(_MOST_CUTS):  # a stranger's text may have any number of them
+            if end < 0:
+                return
+            yield from self._beginnings_at(data, end)
+            end = data.rfind(_CUT, 0, end)
 
     def _beginnings_at(self, data: bytes, end: int) -> Iterator[tuple[int, int]]:
-        start = max(0, end - _LONGEST_BEGINNING)
+        start = max(0, end - _LONGEST_ESCAPE * self._longest)
         for reading in readings_of(data[start:end]):
             for spelling, where in self._sought.sought_in(reading).items():
                 begin = self._beginning_in(reading, spelling, where)
@@ -185,6 +189,8 @@ class SentSecrets:
         text = reading.text
         # A few of base64's letters stand anywhere by chance.
         least = SHORTEST if where == _ENCODED else _SHORTEST_BEGINNING
+        if text[-least:] not in spelling:
+            return None
         for size in range(min(len(spelling) - 1, len(text)), least - 1, -1):
             if text.endswith(spelling[:size]):
                 begin = len(text) - size
@@ -192,7 +198,8 @@ class SentSecrets:
         return None
 
 
-_LONGEST_BEGINNING = 4096  # bytes
+_LONGEST_ESCAPE = 6  # bytes, of one
+_MOST_CUTS = 150
 
 
 @lru_cache(maxsize=256)  # of the same few secrets, for each call that failed

@@ -51,7 +51,8 @@ module, the Rust bindings included, can import it.
 
 A message is one line of at most 300 characters, whoever wrote it; `TailraceError.raw` keeps what
 did not fit. No message built here holds a nonce, a key, a cookie, a password or a prompt, and what
-a message quotes loses the user and password of its URLs and the values of their secret fields.
+a message quotes loses the user and password of its URLs and the values of their secret fields. What
+a call has sent as a secret is left out of all texts of its errors: ``[secret]`` stands there.
 """
 
 from __future__ import annotations

@@ -100,8 +100,9 @@ def test_beginnings_that_were_cut_are_left_out() -> None:
         left = secrets(KEY).out_of(f"the key {KEY[:size]}… and more")
         assert left == "the key [secret]… and more"
     assert secrets(KEY).out_of("the key sk… and more") == "the key sk… and more"
-    raw = "x" * (MAX_RAW_BYTES - 9) + KEY[:9]
-    assert secrets(KEY).out_of(raw).endswith("xx[secret]")
+    for key, size in ((KEY, 9), ("sk-" + "0123456789" * 500, 4000)):
+        raw = "x" * (MAX_RAW_BYTES - size) + key[:size]
+        assert secrets(key).out_of(raw) == "x" * (MAX_RAW_BYTES - size) + "[secret]"
 
 
 def test_what_is_secret_of_a_request() -> None:
