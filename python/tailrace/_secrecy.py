@@ -91,12 +91,15 @@ class SentSecrets:
             secrets.add(user, password, _basic(user or "", password or ""))
         return secrets
 
-    def add(self, *values: object) -> None:
-        """Add secrets; what is no text is passed over."""
+    def add(self, *values: object, is_random: bool = False) -> None:
+        """Add secrets; what is no text is passed over.
+
+        `is_random`: a machine has made them, so that none of them is a word, whatever its letters.
+        """
         for value in values:
             if isinstance(value, str) and value not in self._known:
                 self._known.add(value)
-                for spellings, where in _spellings_of(value):
+                for spellings, where in _spellings_of(value, is_random=is_random):
                     self._sought.add_spellings(spellings, where)
                     self._longest = max([self._longest, *map(len, spellings)])
 
@@ -203,21 +206,21 @@ _MOST_CUTS = 150
 
 
 @lru_cache(maxsize=256)  # of the same few secrets, for each call that failed
-def _spellings_of(value: str) -> tuple[tuple[list[bytes], int], ...]:
+def _spellings_of(value: str, *, is_random: bool) -> tuple[tuple[list[bytes], int], ...]:
     """Return the spellings by which a secret is found, and where they count as one."""
     data = _bytes(value)
     if len(data) < SHORTEST:
         return ()
     return (
-        (plain_spellings(data), _where(value, len(data))),
+        (plain_spellings(data), _where(value, len(data), is_random=is_random)),
         (encoded_spellings(data), _ENCODED),
     )
 
 
-def _where(value: str, size: int) -> int:
+def _where(value: str, size: int, *, is_random: bool) -> int:
     if size >= _LONG:
         return _ANYWHERE
-    return _NAMED if _WORDS.fullmatch(value) else _ALONE
+    return _ALONE if is_random or not _WORDS.fullmatch(value) else _NAMED
 
 
 def _is_beside(letter: bytes) -> bool:
@@ -241,6 +244,7 @@ class _Concealing:
     def __init__(self, secrets: SentSecrets) -> None:
         self._secrets = secrets
         self._seen: set[int] = set()
+        self._texts: dict[str, str] = {}  # an error has most of them twice
 
     def of(self, error: BaseException | None) -> None:
         """Take the secrets out of an error of this package; others are not touched."""
@@ -257,7 +261,9 @@ class _Concealing:
 
     def _value(self, name: str, value: Any) -> Any:
         if isinstance(value, str):
-            concealed = self._secrets.out_of(value)
+            concealed = self._texts.get(value)
+            if concealed is None:
+                concealed = self._texts[value] = self._secrets.out_of(value)
             return value if concealed == value else _shortened(name, value, concealed)
         if isinstance(value, list | tuple):
             each = [self._value("", item) for item in value]

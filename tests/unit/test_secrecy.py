@@ -90,6 +90,12 @@ def test_a_word_is_left_out_where_it_is_named_a_secret(key: str) -> None:
         assert sent.out_of(text.format(key)) == text.format("[secret]")
 
 
+def test_what_a_machine_made_is_no_word() -> None:
+    sent = secrets()
+    sent.add("xvuoatpdwj", is_random=True)
+    assert sent.out_of("so: xvuoatpdwj, axvuoatpdwj") == "so: [secret], axvuoatpdwj"
+
+
 def test_a_masked_key_stays() -> None:
     text = "Incorrect API key provided: sk-proj-********************QrSt."
     assert secrets("sk-proj-0123456789012345QrSt").out_of(text) == text

@@ -117,6 +117,7 @@ class ReplyReading(Generic[T, D]):
     __slots__ = (
         "_any_read_is_progress",
         "_close",
+        "_concealed",
         "_decoder",
         "_error",
         "_events",
@@ -168,6 +169,7 @@ class ReplyReading(Generic[T, D]):
         self._has_begun = False
         self._events = 0
         self._failure: TailraceError | None = None
+        self._concealed: TailraceError | None = None
         self._error: TailraceError | None = None
 
     @property
@@ -376,7 +378,8 @@ class ReplyReading(Generic[T, D]):
             self._settle(failure)
 
     def _conceal(self, failure: TailraceError) -> None:
-        if self._exchange is not None:
+        if self._exchange is not None and failure is not self._concealed:
+            self._concealed = failure
             self._exchange.conceal(failure)
 
     def _settle(self, failure: TailraceError | None) -> None:

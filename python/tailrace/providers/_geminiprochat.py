@@ -197,7 +197,8 @@ class SignedCall(Call[SignedOptions]):
 
     def add_secrets(self, secrets: SentSecrets) -> None:
         """Add the site's password, the key that signs, and what it has signed."""
-        secrets.add(self.options.password, self.options.secret_key, self._signature)
+        secrets.add(self.options.password, self.options.secret_key)
+        secrets.add(self._signature, is_random=True)
 
     @property
     def _endpoint(self) -> str:

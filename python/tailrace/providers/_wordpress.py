@@ -231,12 +231,14 @@ class WordPressCall(Call[AIEngineOptions]):
     def add_secrets(self, secrets: SentSecrets) -> None:
         """Add the nonces, the cookies that came with them, and the ids of the visitor."""
         for tokens in self._sent_tokens:
-            secrets.add(tokens.nonce, tokens.engine and tokens.engine.session_id)
+            session_id = tokens.engine and tokens.engine.session_id
+            secrets.add(tokens.nonce, session_id, is_random=True)
             secrets.add_cookies(tokens.cookies)
         if self._outgoing is not None:
             visitor = self._outgoing.visitor
-            secrets.add(*(getattr(visitor, name) for name in Visitor.__slots__))
-            secrets.add(visitor.client_id.lower())  # as AI Engine's dialogues are named
+            ids = [getattr(visitor, name) for name in Visitor.__slots__]
+            dialogue = visitor.client_id.lower()  # as AI Engine names it
+            secrets.add(*ids, dialogue, is_random=True)
 
     def _split(self, turns: list[Turn]) -> tuple[str, list[Turn]]:
         """Return the message, and the earlier turns that go beside it."""
