@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import io
 import json
 import re
@@ -15,7 +16,8 @@ from hypothesis import strategies as st
 
 from tailrace._native import _row_numbers
 from tailrace.batch._folder import OutputFolder
-from tailrace.batch._inputs import open_source
+from tailrace.batch._inputs import open_source, records
+from tailrace.batch._inputs.source import Overlong
 from tailrace.batch._lines import one_line_json
 from tailrace.batch._rows import Row
 from tailrace.errors import InvalidRequestError
@@ -192,6 +194,52 @@ def test_lines_become_rows_and_shards_have_each_once(
     assert {row.id: json.loads(row.body) for row in rows} == said
     assert [row.number for row in rows] == list(range(1, 2 * len(said), 2))
     assert max(map(len, shards)) - min(map(len, shards)) <= 1
+
+
+cells = st.one_of(
+    st.sampled_from(["", "x", 'x"y', "x" * 9]),
+    st.text(st.sampled_from('x",\r\n;\u00e9'), max_size=12).map(
+        lambda text: '"' + text.replace('"', '""') + '"'
+    ),
+)
+tables = st.lists(
+    st.tuples(
+        st.lists(cells, max_size=4).map(",".join), st.sampled_from(["\n", "\r\n", "\r", "\n\n"])
+    ),
+    max_size=8,
+).map(lambda pairs: "".join(map("".join, pairs)))
+
+
+@few
+@given(tables, st.integers(1, 30), st.integers(1, 9))
+def test_records_of_csv_are_those_of_the_reader_but_for_long_ones(
+    folders: Path, text: str, limit: int, piece: int
+) -> None:
+    expected: list[list[str] | Overlong] = []
+    pieces: list[str] = []
+
+    def noted() -> Iterator[str]:
+        for line in io.StringIO(text, newline=""):
+            pieces.append(line)
+            yield line
+
+    for record in csv.reader(noted(), strict=True):
+        size = len("".join(pieces))
+        expected.append(record if size <= limit else Overlong(pieces[0]))
+        pieces.clear()
+    with TemporaryDirectory(dir=folders) as path, pytest.MonkeyPatch.context() as patch:
+        patch.setattr(records, "MAX_ROW_BYTES", limit)
+        patch.setattr(records, "_PIECE", piece)
+        file = Path(path, "in.csv")
+        file.write_text(text, "utf-8", newline="")
+        found = list(records.records_of(file, "it", ","))
+    assert [each for each in found if isinstance(each, list)] == [
+        each for each in expected if isinstance(each, list)
+    ]
+    for one, other in zip(found, expected, strict=True):
+        assert isinstance(one, Overlong) == isinstance(other, Overlong)
+        if isinstance(one, Overlong) and isinstance(other, Overlong):
+            assert other.beginning.startswith(one.beginning)
 
 
 def pending(file: Path, out: Path, shard: tuple[int, int]) -> Iterator[Row]:

@@ -48,6 +48,23 @@ def test_a_minutes_requests_may_come_together_and_then_evenly() -> None:
     assert quotas.acquire(KEYS["a"]) is not None
 
 
+def test_what_is_charged_is_waited_for_later() -> None:
+    clock = Clock()
+    quotas = Quotas(rate=6, concurrency=1, clock=clock)
+    assert quotas.acquire(KEYS["a"]) is None
+    quotas.charge(KEYS["a"], 15)
+    quotas.release(KEYS["a"])
+    over = quotas.acquire(KEYS["a"])
+    assert over is not None
+    assert over.retry_after == pytest.approx(110)
+    assert quotas.acquire(KEYS["b"]) is None
+    clock.now += 110.1
+    assert quotas.acquire(KEYS["a"]) is None
+    free = Quotas(rate=None, concurrency=None, clock=clock)
+    free.charge(None, 15)
+    assert free.acquire(None) is None
+
+
 def test_less_than_one_a_minute_is_a_rate_too() -> None:
     clock = Clock()
     quotas = Quotas(rate=0.5, concurrency=None, clock=clock)

@@ -239,10 +239,18 @@ def test_stop_that_cannot_be(stop: Any) -> None:
     assert param.startswith("stop")
 
 
-@pytest.mark.parametrize("n", [0, 2, -1, 128])
-def test_n_is_1(n: int) -> None:
+@pytest.mark.parametrize("n", [0, -1, 17, 128])
+def test_n_has_its_limits(n: int) -> None:
     assert refused({"n": n})[2:] == ("n", "unsupported_value")
     assert same(request(n=1), request())
+
+
+def test_n_answers_are_as_many_requests() -> None:
+    three = request(n=3).each()
+    assert [each.messages for each in three] == [request().messages] * 3
+    assert len(request(n=16).each()) == 16
+    assert len(request(n=2.0, stream=False).each()) == 2
+    assert refused({"n": 2, "stream": True})[2:] == ("n", "unsupported_value")
 
 
 def test_stream_options_are_for_streams() -> None:

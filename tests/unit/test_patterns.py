@@ -53,6 +53,7 @@ UNBOUNDED = {
 }
 # Patterns that are put together in a function: where, and why they are harmless.
 MADE_THERE = {
+    "batch/_rates.py": "a model's name, word for word",
     "sites/_saving.py": "`match` at the beginning of a line of the user's own file",
     "replica/_sites/models/schemas.py": "a request's own, on a short text that the replica made",
     "replica/_replay.py": "two literals, and a look at the next character",

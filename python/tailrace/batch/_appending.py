@@ -8,11 +8,11 @@ is taken out.
 from __future__ import annotations
 
 import os
-import secrets
 from contextlib import contextmanager, suppress
 from errno import ENOENT
 from typing import IO, TYPE_CHECKING
 
+from tailrace.batch._hidden import finish, hidden_file
 from tailrace.errors import BatchWriteError
 
 if TYPE_CHECKING:
@@ -105,26 +105,17 @@ def _without(path: Path, dropped: list[tuple[int, int]]) -> Iterator[bytes]:
 
 
 @contextmanager
-def replacing(path: Path, *, shared: bool = False) -> Iterator[IO[bytes]]:
+def replacing(path: Path) -> Iterator[IO[bytes]]:
     """Open a file that takes the place of the one at `path` when it is whole, and on the disk.
 
-    `shared`: whether others may be doing the same, as shards do with one table; the last one stays.
-    Where the block fails, the file at `path` stays as it is. Raises BatchWriteError.
+    Others may be doing the same, as shards do with one table; the last one stays. Where the block
+    fails, the file at `path` stays as it is. Raises BatchWriteError.
     """
-    # Of a run's files nobody else writes this one; what a dead run left is written over.
-    other = f".{secrets.token_hex(4)}" if shared else ""
-    new = path.with_name(f".{path.name}{other}.new")
     with writing(path):
-        try:
-            with new.open("wb") as file:
-                yield file
-                file.flush()
-                os.fsync(file.fileno())
+        with hidden_file(path) as (new, file):
+            yield file
+            finish(file)
             new.replace(path)
-        except BaseException:
-            with suppress(OSError):
-                new.unlink()
-            raise
         _sync_folder(path.parent)
 
 

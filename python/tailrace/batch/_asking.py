@@ -44,13 +44,15 @@ class Prepared(NamedTuple):
     """A row that can be sent: what an asker `sends`, and what an estimate of its tokens needs.
 
     `size`: bytes of its body; `most`: tokens that it allows the answer, None where it does not say;
-    `dropped`: names of its fields that have no effect at the site.
+    `dropped`: names of its fields that have no effect at the site; `model`: the one that it asks,
+    empty where the site has a single one.
     """
 
     sends: Any
     size: int
     most: int | None
     dropped: tuple[str, ...] = ()
+    model: str = ""
 
 
 class FailedRow(Exception):  # noqa: N818 - what failed is a row

@@ -5,13 +5,13 @@ from __future__ import annotations
 import asyncio
 from functools import partial
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 from weakref import finalize
 
 from tailrace.batch._asking import RefusedRow, names_none, read_row
 from tailrace.batch._fleet_posting import check_engine_of_batch
 from tailrace.batch._folder import OutputFolder
+from tailrace.batch._hidden import scratch_folder
 from tailrace.batch._inputs import open_source
 from tailrace.batch._objects import CHUNK_SECONDS, ObjectFolder
 from tailrace.batch._plan import Plan
@@ -183,7 +183,7 @@ def open_input(input_: str | Path, output: str | Path, **reading: Any) -> Source
                 "stdin is kept in the output folder, and a URL is none: name a file"
             )
         return open_source(input_, folder=output, **reading)
-    copies = TemporaryDirectory(prefix="tailrace-")
+    copies = scratch_folder()
     try:
         source = open_source(fetched(str(input_), Path(copies.name)), folder=copies.name, **reading)
     except BaseException:

@@ -122,7 +122,7 @@ class DirectAsker:
         if read.most is not None and not defaults.keys().isdisjoint(_MOST):
             defaults = {name: each for name, each in defaults.items() if name not in _MOST}
         body = with_fields(row.body, model, read.model, defaults)
-        return Prepared((row.endpoint, body), len(body), read.most)
+        return Prepared((row.endpoint, body), len(body), read.most, model=model)
 
     async def ask(self, prepared: Prepared) -> Answer:
         """See `Asker.ask`."""
@@ -195,7 +195,9 @@ class DirectAsker:
         secrets.out_of_error(error)
         read = None if reply.failure is not None else _whole(reply.body)
         if read is not None and len(read[0]) <= _LONGEST_TEXT:
-            body = secrets.out_of_bytes(read[0])
+            left = secrets.out_of_bytes(read[0])
+            is_json = left is read[0] or _whole(left) is not None  # a secret may be a number of it
+            body = left if is_json else None
             return FailedRow(error, status=reply.status, request_id=_id(reply), body=body)
         is_answer = reply.status < FIRST_ERROR_STATUS
         text = reply.body[:_LONGEST_TEXT].decode("utf-8", "replace") if is_answer else ""

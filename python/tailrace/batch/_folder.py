@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, Self
 from tailrace.batch._appending import LineFile, writing
 from tailrace.batch._checking import bad_rows, check
 from tailrace.batch._fingerprint import change_of, fingerprint_of
+from tailrace.batch._hidden import remove_dead_files
 from tailrace.batch._inputs.files import reading
 from tailrace.batch._lines import answer_line, bad_line, failure_line, head_of
 from tailrace.batch._lock import FileLock
@@ -133,14 +134,15 @@ class OutputFolder:
         """The place of the output, as its user calls it."""
         return str(self.path)
 
-    def pending(self) -> Iterator[Row]:
+    def pending(self, after: int = 0) -> Iterator[Row]:
         """Yield the shard's rows that are neither done nor failed, in the input's order.
 
-        Raises BatchInputError where the input has become another one since it was checked.
+        `after`: the number of a row up to which they are left out. Raises BatchInputError where the
+        input has become another one since it was checked.
         """
         ready: list[Row] = []
         size = 0
-        for row in self._read_pending():
+        for row in self._read_pending(after):
             ready.append(row)
             size += len(row.body)
             if len(ready) >= _READY_ROWS or size >= _READY_BYTES:
@@ -151,11 +153,11 @@ class OutputFolder:
         self._check_unchanged()
         yield from ready
 
-    def _read_pending(self) -> Iterator[Row]:
+    def _read_pending(self, after: int) -> Iterator[Row]:
         index, count = self.shard
         states, end = self._states, len(self._states)
         for position, (number, record) in enumerate(self._source.records()):
-            if number < end and (position % count != index or states[number]):
+            if number < end and (position % count != index or states[number] or number <= after):
                 continue
             row = self._source.read(number, record)
             if number >= end or isinstance(row, BadRow):
@@ -243,6 +245,7 @@ class OutputFolder:
             self.path.mkdir(parents=True, exist_ok=True)
             lock = FileLock(self.path / file_name(".lock", self.shard), self._called())
         self._closing.callback(lock.close)
+        remove_dead_files(self.path)
         records = RecordFile(self.path, self.shard)
         self._status = _status_of(self._source)
         record, known = records.agree(self._source, options)

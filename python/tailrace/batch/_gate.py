@@ -45,6 +45,7 @@ class Gate:
         self._is_closed = False
         self.is_tripped = False
         self.has_no_answer = False  # tripped by rows that failed alike, and were all so far
+        self._common_failure: TailraceError | None = None  # of these
         self.last_failure: TailraceError | None = None  # of the site, not of a row alone
 
     @property
@@ -158,10 +159,20 @@ class Gate:
         """Know that the site answers rows: it has, before."""
         self._unanimity.is_broken = True
 
-    def gave_up(self, error: TailraceError) -> None:
-        """Take in a row's own failure; trip where every row so far has failed for the same."""
-        if self._unanimity.failed(error) and not self.is_tripped:
-            self.last_failure = error
+    def gave_up(self, error: TailraceError, model: str) -> bool:
+        """Take in a row's own failure; return whether enough rows have failed, all for the same.
+
+        `model`: the one that was asked.
+        """
+        if not self._unanimity.failed(error, model):
+            return False
+        self._common_failure = self._common_failure or error
+        return True
+
+    def distrust(self) -> None:
+        """Trip: rows of other kinds have failed for the same reason, too, or there are none."""
+        if not self.is_tripped:
+            self.last_failure = self._common_failure
             self.is_tripped = self.has_no_answer = True
             self.close()
 

@@ -6,14 +6,14 @@ import os
 import platform
 import sys
 from contextlib import suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from tailrace.errors import BatchFolderError, BatchLockedError
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-__all__ = ["FileLock"]
+__all__ = ["FileLock", "take_lock"]
 
 _FREE_ELSEWHERE = "put the output folder on a file system that has locks"
 
@@ -27,6 +27,20 @@ else:
 
     def _take(descriptor: int) -> None:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+def take_lock(descriptor: int) -> Literal["ours", "taken", "none"]:
+    """Take the lock on an open file, which ends when it is closed; tell whose it is.
+
+    ``none``: the file system has no locks.
+    """
+    try:
+        _take(descriptor)
+    except (BlockingIOError, PermissionError):
+        return "taken"
+    except OSError:
+        return "none"
+    return "ours"
 
 
 class FileLock:

@@ -16,18 +16,20 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from threading import Lock
 from typing import TYPE_CHECKING, Any, Self
 
 from msgspec import json, structs
 
 from tailrace.batch._folder import OutputFolder
+from tailrace.batch._hidden import scratch_folder
 from tailrace.batch._record import SHARD_RECORD, RunRecord, file_name
 from tailrace.batch._store import Store
 from tailrace.errors import BatchFolderError, BatchLockedError, TailraceError
 
 if TYPE_CHECKING:
+    from tempfile import TemporaryDirectory
+
     from tailrace.batch._inputs import Source
     from tailrace.batch._record import Shard
 
@@ -64,7 +66,7 @@ class ObjectFolder(OutputFolder):
         `options` and errors are those of `OutputFolder.open`; and BatchLockedError where another
         process begins the same shard at the same time.
         """
-        scratch = TemporaryDirectory(prefix="tailrace-")
+        scratch = scratch_folder()
         problem: str
         try:
             chunks = _Chunks(Store(url), shard, scratch)

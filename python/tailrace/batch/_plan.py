@@ -44,7 +44,8 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     `stop_after`: failures of the site (no connection, no answer in time, a status of 500 or more, a
     key it refuses) in succession, with no answer among them, at which requests are held back and
     one at a time probes the site, 20; and the rows that may fail for one reason before the first
-    answer, at which the run stops; None for never. `patience`: the seconds after which the run
+    answer, at which rows of other models, endpoints and fields are asked, and the run stops where
+    these fail for it, too; None for never. `patience`: the seconds after which the run
     stops if no probe is answered, 300; soon where waiting cannot help. Rows that the outage failed
     are asked again.
 

@@ -309,7 +309,8 @@ class Unanimity:
 
     A wrong path, a model that is not there, a field that the server does not know: each row fails,
     and none for itself. `failures`: so many rows are enough to say so; None for never. What may be
-    a row's own, such as its length, is no such reason.
+    a row's own, such as its length, is no such reason. Whose rows were all of one kind, the run
+    asks others before it believes it.
     """
 
     _MOST = 1000  # rows that are kept undecided, at most
@@ -322,9 +323,9 @@ class Unanimity:
         self._count = 0
         self._reason: object = None
 
-    def failed(self, error: TailraceError) -> bool:
-        """Take in a row that failed for good; return whether the run is to stop."""
-        reason = _reason_of(error)
+    def failed(self, error: TailraceError, model: str = "") -> bool:
+        """Take in a row of `model` that failed for good; return whether that is enough rows."""
+        reason = _reason_of(error, model)
         if reason is None or (self._count and reason != self._reason):
             self.is_broken = True
         if self.is_broken:
@@ -345,9 +346,15 @@ _IDENTIFIER = re.compile(r"[\w-]{0,64}\d[\w-]{15,64}")
 """What a server names a request by, which no two have in common."""
 
 
-def _reason_of(error: TailraceError) -> object:
-    """Return what tells whether two rows failed for one reason; None for a row's own."""
+def _reason_of(error: TailraceError, model: str) -> object:
+    """Return what tells whether two rows failed for one reason; None for a row's own.
+
+    `model`: whose name makes no two reasons of one, as where a site has none of the models asked.
+    """
     status, code = getattr(error, "status", None), getattr(error, "code", None)
     if status == _TOO_LARGE or code in _OF_ITS_OWN:
         return None
-    return type(error), status, code, _IDENTIFIER.sub("", str(error))
+    words = str(error)
+    if model:
+        words = re.sub(rf"(?<!\w){re.escape(model)}(?!\w)", "", words)
+    return type(error), status, code, _IDENTIFIER.sub("", words)

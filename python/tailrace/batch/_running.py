@@ -11,7 +11,7 @@ import time
 from collections import Counter
 from contextlib import AsyncExitStack
 from datetime import UTC, datetime
-from heapq import heappop, heappush
+from heapq import heapify, heappop, heappush
 from itertools import count
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +20,7 @@ from tailrace._environment import Environment
 from tailrace.batch._asking import FailedRow, Models, RefusedRow, code_of
 from tailrace.batch._direct import DirectAsker
 from tailrace.batch._gate import ClosedError, Gate
+from tailrace.batch._kinds import kind_of, rows_of_other_kinds
 from tailrace.batch._rates import Tokens as Estimates
 from tailrace.batch._rates import outage, was_sent
 from tailrace.batch._report import Report, Tokens
@@ -110,6 +111,11 @@ class Run:
         self._held: list[tuple[_Job, FailedRow]] = []  # that an outage failed
         self._was_down = False  # since the first of these was held
         self._doubted: list[tuple[_Job, FailedRow]] = []  # before the site's first answer
+        self._is_in_doubt = False  # enough of these failed alike: no new row is begun
+        self._judged = asyncio.Event()  # set when that is over
+        self._asking = 0
+        self._last_read = 0  # number of a row
+        self._asked_early: set[int] = set()  # rows that are behind that
         self._orders = count()
         self._is_exhausted = False
         self.all_read = asyncio.Event()
@@ -159,7 +165,11 @@ class Run:
 
     def _end_early(self) -> None:
         self._gate.close()
+        self._begin_no_more()
+
+    def _begin_no_more(self) -> None:
         self._no_more.set()
+        self._judged.set()
 
     async def _open(self, stack: AsyncExitStack) -> None:
         transport = self._site.transport
@@ -214,7 +224,13 @@ class Run:
 
     async def _work(self) -> None:
         while (job := await self._next()) is not None:
-            await self._ask(job)
+            self._asking += 1
+            try:
+                await self._ask(job)
+            finally:
+                self._asking -= 1
+            if self._is_in_doubt and not self._asking:  # none may be answered any more
+                await self._ask_other_kinds()
 
     def _settle(self) -> None:
         """Write the rows that failed last, unless another run is to ask them."""
@@ -230,6 +246,9 @@ class Run:
     async def _next(self) -> _Job | None:
         """Return the next row to ask, waiting for one; None where there is none any more."""
         while not self._no_more.is_set():
+            if self._is_in_doubt:
+                await self._judged.wait()
+                continue
             if self._later and self._later[0].due <= self._clock():
                 return heappop(self._later)
             if not self._is_exhausted and len(self._later) < self._plan.concurrency:
@@ -264,15 +283,24 @@ class Run:
                 self._is_exhausted = True
                 self.all_read.set()
                 return None
+            self._last_read = row.number
+            if row.number in self._asked_early:
+                continue
             try:
-                prepared = self._askers[row.endpoint].prepare(row)
+                prepared = self._prepare(row)
             except InvalidRequestError as error:
                 self._refuse(row, error)
                 continue
-            if prepared.dropped:
-                self._dropped.update(set(prepared.dropped))
-            return _Job(row, prepared, next(self._orders))
+            return self._job(row, prepared)
         return None
+
+    def _prepare(self, row: Row) -> Prepared:
+        return self._askers[row.endpoint].prepare(row)
+
+    def _job(self, row: Row, prepared: Prepared) -> _Job:
+        if prepared.dropped:
+            self._dropped.update(set(prepared.dropped))
+        return _Job(row, prepared, next(self._orders))
 
     def _refuse(self, row: Row, error: InvalidRequestError) -> None:
         """Write a row as failed that the site cannot be asked."""
@@ -288,7 +316,7 @@ class Run:
         try:
             begun = await self._gate.enter(tokens)
         except ClosedError:
-            self._no_more.set()  # the row is left to another run
+            self._begin_no_more()  # the row is left to another run
             return
         job.attempts += 1
         self._counts["requests"] += 1
@@ -341,7 +369,7 @@ class Run:
         if verdict.kind == "refused":
             self._counts["refused"] += 1
         if self._gate.is_tripped:
-            self._no_more.set()
+            self._begin_no_more()
         if self._no_more.is_set() and verdict.kind != "row":
             return  # the row is left to another run
         seconds = seconds_until_next(
@@ -368,19 +396,57 @@ class Run:
 
     def _doubt(self, job: _Job, failed: FailedRow) -> None:
         """Give a row up, but not as long as the site may be wrong, and not the row."""
+        is_enough = False
         if not self._gate.is_trusted:
-            self._gate.gave_up(failed.error)
+            is_enough = self._gate.gave_up(failed.error, job.prepared.model)
         self._doubted.append((job, failed))
         if self._gate.is_trusted:
             self._believe()
-        elif self._gate.is_tripped:
-            self._no_more.set()
+        elif is_enough and not self._is_in_doubt:
+            self._is_in_doubt = True
+            self._judged.clear()
 
     def _believe(self) -> None:
         """Write the failures of rows that failed for themselves, as is known now."""
+        self._is_in_doubt = False
+        self._judged.set()
         doubted, self._doubted = self._doubted, []
         for job, failed in doubted:
             self._give_up(job, failed)
+
+    async def _ask_other_kinds(self) -> None:
+        """Ask a row of each other kind; stop the run unless one is answered, or fails otherwise."""
+        known = {kind_of(job.row, job.prepared) for job, _ in self._doubted}
+        waiting = {kind_of(job.row, job.prepared): job for job in self._later}
+        for job in [waiting[kind] for kind in waiting.keys() - known]:
+            await self._ask_until_told(job)
+        rows = self._folder.pending(after=self._last_read)
+        known |= waiting.keys()
+        others = await rows_of_other_kinds(rows, self._prepare, known, self._is_doubt_over)
+        for row, prepared in others:
+            if self._is_doubt_over():
+                break
+            self._asked_early.add(row.number)
+            job = self._job(row, prepared)
+            heappush(self._later, job)
+            await self._ask_until_told(job)
+        if self._gate.is_trusted:
+            self._believe()
+        elif not self._no_more.is_set():
+            self._gate.distrust()
+            self._begin_no_more()
+
+    def _is_doubt_over(self) -> bool:
+        return self._gate.is_trusted or self._no_more.is_set()
+
+    async def _ask_until_told(self, job: _Job) -> None:
+        """Ask a row that waits, and again where it is to be asked later."""
+        while job in self._later and not self._is_doubt_over():
+            await self._rest(job.due - self._clock())
+            self._later.remove(job)
+            heapify(self._later)
+            if not self._no_more.is_set():
+                await self._ask(job)
 
     def _return_held(self) -> None:
         """Have the rows asked again that failed while the site was down, now that it answers."""

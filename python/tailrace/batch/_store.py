@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import os
-import secrets
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from tailrace.batch._hidden import finish, hidden_file, remove_dead_files
 from tailrace.errors import (
     BatchInputError,
     BatchWriteError,
@@ -19,7 +19,7 @@ from tailrace.errors import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
 __all__ = ["Store", "fetched", "is_url"]
 
@@ -42,6 +42,7 @@ class Store:
         self._is_local = type(self._files).__name__ == "LocalFileSystem"
         if self._is_local:  # stores have no folders to make
             self._do("", lambda: Path(self._root).mkdir(parents=True, exist_ok=True))
+            remove_dead_files(Path(self._root))
 
     def names(self) -> list[str]:
         """Return the names of the objects in the folder, sorted."""
@@ -83,8 +84,8 @@ class Store:
 
         def write() -> None:
             if self._is_local:
-                new = _written(Path(self._path(name)), data)
-                new.replace(self._path(name))
+                with _written(Path(self._path(name)), data) as new:
+                    new.replace(self._path(name))
             else:
                 self._files.pipe_file(self._path(name), data)
 
@@ -114,21 +115,17 @@ class Store:
 
 def _link(path: Path, data: bytes) -> None:
     """Write a file whole or not at all; raises FileExistsError where there is one."""
-    new = _written(path, data)
-    try:
+    with _written(path, data) as new:
         os.link(new, path)
-    finally:
-        new.unlink()
 
 
-def _written(path: Path, data: bytes) -> Path:
-    """Write a file beside `path`, and return its path."""
-    new = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
-    with new.open("xb") as file:
+@contextmanager
+def _written(path: Path, data: bytes) -> Iterator[Path]:
+    """Write a file beside `path`, and yield its path."""
+    with hidden_file(path) as (new, file):
         file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    return new
+        finish(file)
+        yield new
 
 
 def fetched(url: str, folder: Path) -> Path:

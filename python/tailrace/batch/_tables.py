@@ -19,6 +19,8 @@ import msgspec
 from tailrace.batch._appending import replacing, writing
 from tailrace.batch._arrow import arrow
 from tailrace.batch._columns import COLUMNS, Outcome
+from tailrace.batch._hidden import remove_dead_files
+from tailrace.batch._inputs.source import Overlong
 from tailrace.batch._line_index import RUN_FILE, LineIndex
 from tailrace.batch._rows import RowError
 from tailrace.errors import BatchWriteError, InvalidRequestError
@@ -90,7 +92,8 @@ def write_table(
     opened = _writer_of(path)
     _refuse_own(path, Path(folder), source)
     rows = _Rows(source, columns)
-    with LineIndex(Path(folder), source) as index, replacing(path, shared=True) as file:
+    remove_dead_files(path.parent, path.name)
+    with LineIndex(Path(folder), source) as index, replacing(path) as file:
         with opened(file, columns) as write:
             for row in rows.of(index):
                 write(row)
@@ -159,6 +162,8 @@ class _Rows:
 
     def _given(self, record: Any) -> dict[str, Any]:
         """Return the fields of a record, none of one that cannot be read."""
+        if isinstance(record, Overlong):
+            return {}
         try:
             fields = self._source.fields_of(record)
         except RowError:

@@ -106,6 +106,7 @@ class TranslatingAsker:
                 len(row.body),
                 read.most,
                 (*dropped, *fitted.dropped),
+                name,
             )
         # The wires speak for the gateway; a batch gives one answer to a request, too.
         message = problem.message.replace("this gateway", "a batch")

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from tailrace.gateway._shutdown import Shutdown
     from tailrace.gateway._upstreams import Upstreams
 
-__all__ = ["BODY", "CALLER", "CONTEXT", "KEY", "LAST_EVENT", "Context"]
+__all__ = ["BODY", "CALLER", "CHARGE", "CONTEXT", "KEY", "LAST_EVENT", "Context"]
 
 
 @dataclass(slots=True)
@@ -51,6 +51,9 @@ BODY: web.RequestKey[bytes] = web.RequestKey("tailrace.gateway.body", bytes)
 
 CALLER: web.RequestKey[str | None] = web.RequestKey("tailrace.gateway.caller")
 """The name of that key."""
+
+CHARGE: web.RequestKey[Callable[[int], None]] = web.RequestKey("tailrace.gateway.charge")
+"""Counts as many further requests against the rate of that key."""
 
 LAST_EVENT: web.RequestKey[Callable[[Problem], bytes]] = web.RequestKey(
     "tailrace.gateway.last_event"

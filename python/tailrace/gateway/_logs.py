@@ -27,7 +27,7 @@ from tailrace.errors import TailraceError
 from tailrace.gateway._problems import INVALID_REQUEST, STOPPING, last_failure, problem_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Collection, Iterable, Mapping
 
     from tailrace.gateway._figures.streams import OpenStream
     from tailrace.gateway._keys import Key
@@ -79,12 +79,25 @@ class AccessRecord(msgspec.Struct, frozen=True, kw_only=True):
             "status": self.status,
             "seconds": round(self.seconds, 6),
         }
-        if self.streams:
-            *before, last = self.streams
-            fields |= _stream_fields(last)
-            if before:
+        told = self._told
+        if told is not None:
+            asked = {each.answer: each for each in self.streams}
+            fields |= _stream_fields(told)
+            if len(asked) > 1:
+                fields |= _sums(asked.values())
+            if before := [each for each in self.streams if asked[each.answer] is not each]:
                 fields["tried_before"] = [_failed(each) for each in before]
         return fields | self._failure_fields()
+
+    @property
+    def _told(self) -> OpenStream | None:
+        """The call that a line tells of: of several answers' the first that failed, or the first.
+
+        Of the calls for one answer it is the last one, which was asked after the others failed.
+        """
+        last = {each.answer: each for each in self.streams}.values()
+        failed = (each for each in last if each.error is not None)
+        return next(failed, next(iter(last), None))
 
     def _failure_fields(self) -> dict[str, Any]:
         problem = self.problem
@@ -100,7 +113,7 @@ class AccessRecord(msgspec.Struct, frozen=True, kw_only=True):
         """The failure that ended the request, None where no site failed."""
         if self.refusal is not None:
             return self.refusal.error
-        return self.streams[-1].error if self.streams else None
+        return None if self._told is None else self._told.error
 
     @property
     def problem(self) -> Problem | None:
@@ -124,7 +137,7 @@ class AccessRecord(msgspec.Struct, frozen=True, kw_only=True):
     def sentence(self) -> str:
         """Return the line of a failure as text."""
         problem, error = self.problem, self.error
-        where = _name_of(self.streams[-1]) if self.streams else self.route
+        where = self.route if self._told is None else _name_of(self._told)
         kind = (None if error is None else error_kind(error)) or "gateway"
         code = "" if problem is None or problem.code in (None, kind) else f", {problem.code}"
         detail = "" if error is None else words_of(error)
@@ -148,6 +161,16 @@ def _stream_fields(stream: OpenStream) -> dict[str, Any]:
         "input_tokens": stream.input_tokens,
         "output_tokens": stream.output_tokens,
         **({"passed_over": dict(stream.passed_over)} if stream.passed_over else {}),
+    }
+
+
+def _sums(streams: Collection[OpenStream]) -> dict[str, int]:
+    """Return what several answers have together."""
+    return {
+        "answers": len(streams),
+        "deltas": sum(each.delta_count for each in streams),
+        "input_tokens": sum(each.input_tokens for each in streams),
+        "output_tokens": sum(each.output_tokens for each in streams),
     }
 
 

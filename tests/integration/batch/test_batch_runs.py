@@ -6,6 +6,7 @@ Times that are held are lower bounds of what a server saw: a busy machine makes 
 from __future__ import annotations
 
 import asyncio
+import json
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -13,11 +14,12 @@ import pytest
 from aiohttp import web
 from rows import answers, chat, completion, failures, repeat, served, write_rows
 
-from tailrace import RetryPolicy, batch
+from tailrace import RetryPolicy, Site, batch
 from tailrace.batch import Plan
 from tailrace.batch._beginning import begin
 from tailrace.batch._gate import Gate
 from tailrace.errors import BatchFolderError, BatchWriteError, InvalidRequestError
+from tailrace.replica import Replica
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -511,6 +513,126 @@ async def test_a_site_that_fails_every_row_for_one_reason_stops_the_run(
         server.answer = repeat
         report = await batch.run(rows, out, server.site())
     assert (report.done, report.failed, report.left) == (100, 0, 0)
+
+
+def without(what: str) -> Any:
+    """Answer each row but those that ask for a model, an endpoint or a field that is not there."""
+
+    async def answer(path: str, body: dict[str, Any]) -> web.Response:
+        if what in (path, body.get("model")) or what in body:
+            problem = {"message": f"there is no {what}", "code": None}
+            return web.json_response({"error": problem}, status=404)
+        if path == "/v1/completions":
+            choice = {"index": 0, "text": "x", "finish_reason": "stop"}
+            return web.json_response({"choices": [choice]})
+        return await repeat(path, body)
+
+    return answer
+
+
+@pytest.mark.parametrize(
+    ("what", "row"),
+    [
+        ("gone", chat("x", model="gone")),
+        ("/v1/completions", ("/v1/completions", {"prompt": "x"})),
+        ("odd", chat("x", odd=1)),
+    ],
+)
+async def test_rows_of_other_kinds_are_asked_before_the_site_is_given_up(
+    tmp_path: Path, what: str, row: Any
+) -> None:
+    """An input may be sorted by its models, its endpoints, or what else its rows ask for."""
+    bodies = [*[row] * 300, chat("first"), *[row] * 30, *[chat("y")] * 40]
+    rows, out = write_rows(tmp_path / "in.jsonl", bodies), tmp_path / "out"
+    async with served(without(what)) as server:
+        report = await batch.run(rows, out, server.site(), Plan(concurrency=4))
+        assert (report.done, report.failed, report.left, report.stopped) == (41, 330, 0, "")
+        assert len(server.bodies) == 371  # each once, the one that was asked early, too
+        asked = [json.dumps(each) for each in server.bodies]
+        assert next(place for place, each in enumerate(asked) if "first" in each) <= 20 + 4
+    assert failures(out).keys() == {f"row {each}" for each in range(331) if each != 300}
+
+
+async def test_a_row_of_another_kind_may_be_refused_for_a_time(tmp_path: Path) -> None:
+    async def answer(path: str, body: dict[str, Any]) -> web.Response:
+        if body["model"] == "gone":
+            return error(404)
+        return error(429) if server.prompts.count("first") < 3 else await repeat(path, body)
+
+    bodies = [*[chat("x", model="gone")] * 30, chat("first")]
+    rows = write_rows(tmp_path / "in.jsonl", bodies)
+    plan = Plan(concurrency=4, retry=RetryPolicy(first_wait=0.01))
+    async with served(answer) as server:
+        report = await batch.run(rows, tmp_path / "out", server.site(), plan)
+    assert (report.done, report.failed, report.left, report.stopped) == (1, 30, 0, "")
+
+
+async def test_a_site_that_has_none_of_many_models_stops_the_run(tmp_path: Path) -> None:
+    async def answer(path: str, body: dict[str, Any]) -> web.Response:
+        del path
+        problem = {"message": f"no model {body['model']}", "code": "model_not_found"}
+        return web.json_response({"error": problem}, status=404)
+
+    bodies = [chat("x", model=f"m{number // 50}") for number in range(50 * 30)]
+    rows = write_rows(tmp_path / "in.jsonl", bodies)
+    async with served(answer) as server:
+        report = await batch.run(rows, tmp_path / "out", server.site(), Plan(concurrency=4))
+        assert {each["model"] for each in server.bodies} == {f"m{each}" for each in range(21)}
+        assert len(server.bodies) <= 20 + 4 + 20
+    assert (report.done, report.failed, report.left) == (0, 0, 1500)
+    assert report.stopped.startswith("the site has answered no row, and failed each for the same")
+    assert "no model m0" in report.stopped
+
+
+async def test_a_slow_answer_is_waited_for_before_the_site_is_given_up(tmp_path: Path) -> None:
+    """What is refused comes back sooner than what is answered."""
+
+    async def answer(path: str, body: dict[str, Any]) -> web.Response:
+        if body["messages"][0]["content"] != "0":
+            return error(404)
+        await server.until(lambda: len(server.bodies) == 21 and server.under_way == 1)
+        return await repeat(path, body)
+
+    rows = some_rows(tmp_path, 50)
+    async with served(answer) as server:
+        plan = Plan(concurrency=21, row_timeout=20)
+        report = await batch.run(rows, tmp_path / "out", server.site(), plan)
+    assert (report.done, report.failed, report.left, report.stopped) == (1, 49, 0, "")
+
+
+async def test_stopped_while_other_kinds_are_asked(tmp_path: Path) -> None:
+    async def answer(path: str, body: dict[str, Any]) -> web.Response:
+        if body["model"] == "gone":
+            return error(404)
+        await go_on.wait()
+        return await repeat(path, body)
+
+    go_on = asyncio.Event()
+    bodies = [*[chat("x", model="gone")] * 60, *[chat("y")] * 9]
+    rows, out = write_rows(tmp_path / "in.jsonl", bodies), tmp_path / "out"
+    async with served(answer) as server:
+        run = begin(rows, out, server.site(), Plan(concurrency=4))
+        running = asyncio.create_task(run.until_end())
+        await server.until(lambda: "y" in server.prompts)
+        run.stop()
+        go_on.set()
+        await running
+        report = run.report()
+        assert (report.done, report.stopped, report.interrupted) == (1, "", True)
+        assert report.done + report.failed + report.left == 69
+        report = await batch.run(rows, out, server.site())
+    assert (report.failed, report.left) == (60, 0)
+    assert len(answers(out)) == 9
+
+
+async def test_other_kinds_are_asked_of_any_site(tmp_path: Path) -> None:
+    bodies = [*[chat("x", model="gone")] * 60, *[chat("y")] * 9]
+    rows = write_rows(tmp_path / "in.jsonl", bodies)
+    async with Replica() as replica:
+        site = Site(replica.url("ollama"), software="ollama")
+        site = site.replace(model=(await site.models())[0])
+        report = await batch.run(rows, tmp_path / "out", site, Plan(concurrency=4))
+    assert (report.done, report.failed, report.left, report.stopped) == (9, 60, 0, "")
 
 
 @pytest.mark.parametrize("reason", ["another", "none, but an answer"])

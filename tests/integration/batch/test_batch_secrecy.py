@@ -38,6 +38,20 @@ async def test_no_file_tells_what_was_sent(name: str, echo: str, tmp_path: Path)
     assert left or echo in UNQUOTED or echo == "half an event"
 
 
+async def test_a_secret_that_is_a_number_leaves_lines_that_can_be_read(tmp_path: Path) -> None:
+    async def answer(exchange: Exchange) -> None:
+        body = b'{"error": {"message": "no", "pin": 480123480123}}'
+        await Echo("400 Bad Request", body).send(exchange)
+
+    rows = write_rows(tmp_path / "in.jsonl", [chat("hi")])
+    async with serve(answer) as server:
+        site = site_at(server, {"software": "openai", "api_key": "480123480123"})
+        await batch.run(rows, tmp_path / "out", site, PLAN)
+    (failed,) = failures(tmp_path / "out").values()
+    assert "480123480123" not in json.dumps(failed)
+    assert "no" in json.dumps(failed["error"])
+
+
 async def test_an_answer_is_filed_as_it_is(tmp_path: Path) -> None:
     async def answer(exchange: Exchange) -> None:
         body = json.dumps(completion(", ".join(secrets_of(exchange))))

@@ -141,7 +141,7 @@ REFUSALS: list[tuple[Callable[..., Any], type[openai.APIStatusError], str | None
         "model_not_found",
     ),
     (
-        lambda client: client.chat.completions.create(model="open/mini", messages=HELLO, n=2),
+        lambda client: client.chat.completions.create(model="open/mini", messages=HELLO, n=17),
         openai.BadRequestError,
         "unsupported_value",
     ),

@@ -246,3 +246,28 @@ async def test_one_connection_takes_requests_one_after_another(site: HeldSite) -
         assert [model["id"] for model in listed["data"]] == ["held/gpt-4o"]
         assert len({answer.headers["x-request-id"] for answer in answers}) == 3
         writer.close()
+
+
+@pytest.mark.parametrize("asked", [("Connection: keep-alive",), ()])
+async def test_a_stream_of_http_1_0_ends_with_its_connection(
+    site: HeldSite, asked: tuple[str, ...]
+) -> None:
+    site.let_go.set()
+    async with gateway_of([site.provider()], idle_timeout=LONG) as served:
+        reader, writer = await connect(served)
+        writer.write(post(None, *asked).replace(b"HTTP/1.1", b"HTTP/1.0", 1))
+        status, headers = await read_head(reader)
+        assert (status, headers.keys() & {"content-length", "transfer-encoding"}) == (200, set())
+        assert headers.get("connection", "close") == "close"
+        assert (await reader.read()).endswith(b"data: [DONE]\n\n")
+        writer.close()
+
+
+async def test_a_whole_reply_of_http_1_0_leaves_its_connection_open(site: HeldSite) -> None:
+    async with gateway_of([site.provider()], idle_timeout=LONG) as served:
+        reader, writer = await connect(served)
+        for _ in range(2):
+            writer.write(get("/health", "Connection: keep-alive").replace(b"1.1", b"1.0", 1))
+            answer = await read_answer(reader)
+            assert (answer.status, answer.headers["connection"]) == (200, "keep-alive")
+        writer.close()

@@ -645,9 +645,14 @@ async def test_a_completion(client: openai.AsyncOpenAI, model: str) -> None:
         {"suffix": "x"},
         {"echo": True},
         {"best_of": 2},
-        {"n": 2},
+        {"n": 17},
+        {"n": 0},
+        {"n": 2, "stream": True},
         {"prompt": [1, 2]},
-        {"prompt": ["a", "b"]},
+        {"prompt": [[1, 2]]},
+        {"prompt": []},
+        {"prompt": ["a", "b"], "stream": True},
+        {"prompt": ["a"] * 9, "n": 2},
     ],
 )
 async def test_what_a_completion_cannot_be_asked(

@@ -7,6 +7,8 @@ import io
 import json
 import os
 import struct
+import subprocess
+import sys
 import threading
 from decimal import Decimal
 from math import inf, nan
@@ -15,8 +17,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tailrace.batch._folder import OutputFolder
-from tailrace.batch._inputs import files, open_source
+from tailrace.batch._inputs import files, open_source, prompts, records
+from tailrace.batch._inputs import source as source_module
 from tailrace.batch._rows import BadRow, Row
+from tailrace.batch._tables import write_table
 from tailrace.errors import BatchFolderError, BatchInputError, InvalidRequestError
 
 try:
@@ -471,12 +475,177 @@ def test_a_file_that_is_none(tmp_path: Path) -> None:
         open_source(tmp_path / "nothing.jsonl", folder=tmp_path, endpoint="/v1/images")
 
 
-def test_a_line_has_a_limit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+TOO_LONG = "None: it is longer than 67108864 bytes, the most that a row may have"
+
+
+@pytest.mark.parametrize("pack", [pack for _, pack in PACKED], ids=[name for name, _ in PACKED])
+@pytest.mark.parametrize("more", [0, 1, 2**18, 2**19 + 3])
+def test_a_line_has_a_limit(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, pack: Callable[[bytes], bytes], more: int
+) -> None:
     monkeypatch.setattr(files, "MAX_ROW_BYTES", 200)
-    fits = openai_line()
-    given = source(tmp_path, f"{fits}\n{' ' * 200}{fits}\n", format="openai")
-    with pytest.raises(BatchInputError, match=r"line 2 of .* is longer than 200 bytes"):
-        list(given.rows())
+    long = json.dumps({"id": "long", "prompt": "x" * (180 + more)})
+    fits = [json.dumps({"id": name, "prompt": "x"}) for name in ("a", "b")]
+    for place in range(3):
+        for end in ("\n", "\r\n", ""):
+            lines = [*fits[:place], long, *fits[place:]]
+            given = source(tmp_path, pack(((end or "\n").join(lines) + end).encode()))
+            assert [each.id for each in given.rows() if isinstance(each, Row)] == ["a", "b"]
+            assert problems(given) == [f"{place + 1} {TOO_LONG}"]
+            (bad,) = (each for each in given.rows() if isinstance(each, BadRow))
+            assert long.startswith(bad.raw.rstrip("…"))
+            assert len(bad.raw) > 190
+
+
+def test_a_line_that_is_too_long_becomes_a_failure(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(files, "MAX_ROW_BYTES", 300)
+    monkeypatch.setattr(source_module, "MAX_ROW_BYTES", 300)
+    text = f"{openai_line()}\n{'x' * 10**6}\n{openai_line(custom_id='b')}\n"
+    given = source(tmp_path, text)
+    problem = "line 2: it is longer than 300 bytes, the most that a row may have"
+    with pytest.raises(BatchInputError, match=rf"1 row of .*in\.jsonl cannot be sent: {problem}"):
+        OutputFolder.open(tmp_path / "out", given)
+    with OutputFolder.open(tmp_path / "out", given, skip_bad=True) as folder:
+        assert (folder.rows, folder.failed) == (3, 1)
+        assert [row.id for row in folder.pending()] == ["a", "b"]
+        write_table(tmp_path / "out", given, tmp_path / "t.csv", columns=["number", "error"])
+    failure = json.loads((tmp_path / "out" / "errors-00000-of-00001.jsonl").read_bytes())
+    assert failure["error"]["message"] == problem
+    assert (tmp_path / "t.csv").read_text().splitlines() == ["number,error", f'2,"{problem}"']
+
+
+@pytest.mark.heavy
+def test_a_long_line_is_passed_over_in_little_memory(tmp_path: Path) -> None:
+    """A line of 512 MiB, and a cell of CSV, take no more memory than the longest row may."""
+    pytest.importorskip("resource")
+    code = """
+import resource, sys
+from tailrace.batch._inputs import open_source
+found = list(open_source(sys.argv[1], folder=sys.argv[1]).rows())
+print([type(each).__name__ for each in found])
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+"""
+    row = b'{"prompt": "x"}\n'
+    for name, first, last in (("in.jsonl", row, row), ("in.csv", b'prompt\nx\n"', b'"\nx\n')):
+        long = gzip.compress(b"x" * 2**24) * 2**5  # members in succession are one file
+        packed = gzip.compress(first) + long + gzip.compress(b"\n" + last)
+        (tmp_path / f"{name}.gz").write_bytes(packed)
+        command = [sys.executable, "-c", code, str(tmp_path / f"{name}.gz")]
+        said = subprocess.run(command, capture_output=True, check=True, text=True).stdout  # noqa: S603 - ours
+        types, most = said.splitlines()
+        assert types == "['Row', 'BadRow', 'Row']"
+        assert int(most) < 2**18  # KiB: half of the line
+
+
+@pytest.mark.parametrize("separator", [",", "\t"])
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+@pytest.mark.parametrize(
+    "long",
+    [
+        "b,{}",
+        'b,"{}"',
+        'b,"{}\r\n"',
+        'b,"{}"""",\n""{}"',
+        '"b","{}""{}"',
+        'b,x"{}',
+        'b,{}x"',
+        'b,x{},"',
+    ],
+)
+def test_a_record_has_a_limit(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, long: str, end: str, separator: str
+) -> None:
+    name = "in.csv" if separator == "," else "in.tsv"
+    monkeypatch.setattr(records, "MAX_ROW_BYTES", 40)
+    monkeypatch.setattr(records, "_PIECE", 7)
+    for size in range(36, 60):
+        cell = "x" * size
+        close = '"' if long.endswith(',"') else ""
+        lines = ["id,prompt", "a,x", long.format(cell, cell) + close, '"c","y\n\nz"', "d,x"]
+        given = source(tmp_path, end.join([*lines, ""]).replace(",", separator).encode(), name)
+        if size < 40:
+            assert len(list(given.rows())) == 4
+            continue
+        assert problems(given) == [f"2 {TOO_LONG}"]
+        assert [each.id for each in given.rows() if isinstance(each, Row)] == ["a", "c", "d"]
+
+
+def test_a_quote_without_an_end_is_told_where_it_begins(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(records, "MAX_ROW_BYTES", 40)
+    for rest in ("x\n" * 9, "x\n" * 99):
+        with pytest.raises(BatchInputError, match=r"line 3 of .*in\.csv is no CSV: "):
+            list(source(tmp_path, f'prompt\nx\n"{rest}', "in.csv").rows())
+
+
+def test_a_header_has_a_limit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(records, "MAX_ROW_BYTES", 40)
+    with pytest.raises(BatchInputError, match=r"the header of .*in\.csv is longer than 67108864 b"):
+        source(tmp_path, f"prompt,{'x' * 50}\ny,y\n", "in.csv")
+
+
+def test_a_row_of_parquet_has_a_limit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(prompts, "MAX_ROW_BYTES", 100)
+    given = parquet_source(tmp_path, prompt=["x", "x" * 200, "y"])
+    assert problems(given) == ["2 row-2: its body has more than 100 bytes"]
+    assert [each.number for each in given.rows() if isinstance(each, Row)] == [1, 3]
+
+
+@pytest.mark.parametrize("name", ["in.txt", "in.jsonl", "in.csv"])
+@pytest.mark.parametrize("coding", ["utf-16", "utf-16-be", "utf-16-le"])
+@pytest.mark.parametrize("pack", [bytes, gzip.compress])
+def test_utf_16_is_named(
+    tmp_path: Path, name: str, coding: str, pack: Callable[[bytes], bytes]
+) -> None:
+    """With its mark the file is, and without it each row, whose letters have a NUL beside them."""
+    text = {"in.txt": "Why?\nHow?\n", "in.csv": "prompt\nx\n"}.get(name, '{"prompt": "x"}\n')
+    data = pack(text.encode(coding))
+    if coding == "utf-16" or name != "in.txt":
+        words = "UTF-16" if coding == "utf-16" or name == "in.csv" else "JSON"
+        with pytest.raises(BatchInputError, match=rf"{name}.* {words}"):
+            list(source(tmp_path, data, name).rows())
+    else:
+        assert all("UTF-16" in each for each in problems(source(tmp_path, data, name)))
+
+
+def test_what_holds_nul_is_no_text(tmp_path: Path) -> None:
+    nul = "it holds NUL, which no text does: UTF-8 is read, and not UTF-16"
+    assert problems(source(tmp_path, "a\nb\0\nc\n", "in.txt")) == [f"2 None: {nul}"]
+    assert problems(source(tmp_path, "id,prompt\n1,a\n2,b\0\n", "in.csv")) == [f"2 None: {nul}"]
+    given = source(tmp_path, '{"prompt": "a"}\n{"prompt": "b\0"}\n')
+    assert problems(given) == ["2 None: it is no JSON: invalid character (byte 13)"]
+    assert bodies(source(tmp_path, '{"prompt": "a\\u0000"}'))[0]["messages"][0]["content"] == "a\0"
+
+
+@pytest.mark.parametrize("name", ["in.txt", "in.jsonl", "in"])
+def test_lines_that_end_with_cr_alone_are_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.setattr(files, "MAX_ROW_BYTES", 2000)
+    text = "Why?" if name == "in.txt" else '{"prompt": "x"}'
+    for count in (2, 999):
+        for more in ({}, {"format": "text" if name == "in.txt" else "plain"}):
+            with pytest.raises(
+                BatchInputError, match=r"the lines of .* end with CR alone, and not"
+            ):
+                list(source(tmp_path, f"{text}\r" * count, name, **more).rows())
+    assert len(rows(source(tmp_path, f"{text}\r\n{text}\r", name))) == 2
+    assert len(rows(source(tmp_path, text.replace(" ", "\r") + "\r", name))) == 1
+
+
+def test_a_table_may_end_its_lines_with_cr_alone(tmp_path: Path) -> None:
+    given = source(tmp_path, 'id,prompt\r1,x\r\r2,"y\ry"\r', "in.csv")
+    assert [(row.number, row.id) for row in rows(given)] == [(1, "1"), (3, "2")]
+
+
+def test_marks_of_the_order_of_bytes_where_files_were_put_together(tmp_path: Path) -> None:
+    one = "\ufeff" + json.dumps({"prompt": "x"}) + "\n"
+    assert len(rows(source(tmp_path, one + one))) == 2
+    text = source(tmp_path, "\ufeffx\n\ufeffx\n\ufeff\n", "in.txt")
+    assert [each["messages"][0]["content"] for each in bodies(text)] == ["x", "x"]
 
 
 # -- stdin and pipes -------------------------------------------------------------------------------

@@ -266,6 +266,18 @@ def test_rows_that_all_fail_for_one_reason_tell_of_the_site() -> None:
     assert [unanimity.failed(each) for each in missing] == [False, False, True]
 
 
+def test_the_name_of_the_model_makes_no_other_reason() -> None:
+    unanimity = Unanimity(3)
+    said = {"a.b": "no model `a.b`", "a": "no model `a`", "c": "no model `c`"}
+    failed = [unanimity.failed(status_error(404, message=m), model) for model, m in said.items()]
+    assert failed == [False, False, True]
+    assert not Unanimity(1).is_broken
+    part = Unanimity(2)
+    assert not part.failed(status_error(404, message="no model"), "mod")
+    assert not part.failed(status_error(404, message="no el"), "mod")
+    assert part.is_broken
+
+
 @pytest.mark.parametrize(
     "other",
     [

@@ -331,7 +331,7 @@ def test_shards_that_end_together_write_one_table(given: Source, out: Path, tmp_
     target = tmp_path / "table.csv"
     write_table(out, given, target)
     expected = target.read_bytes()
-    both = [replacing(target, shared=True) for _ in range(2)]
+    both = [replacing(target) for _ in range(2)]
     files = [each.__enter__() for each in both]
     for file in files:
         file.write(expected)

@@ -12,7 +12,7 @@ from tailrace.batch._inputs.openai import OpenAILines
 from tailrace.batch._inputs.parquet import ParquetTable
 from tailrace.batch._inputs.plain import PlainLines, TextLines
 from tailrace.batch._inputs.prompts import PromptFields
-from tailrace.batch._inputs.source import MAX_ROW_BYTES, Source
+from tailrace.batch._inputs.source import MAX_ROW_BYTES, Overlong, Source
 from tailrace.batch._inputs.spool import is_stream, spooled
 from tailrace.batch._inputs.table import CSVTable, TSVTable
 from tailrace.batch._rows import ENDPOINTS
@@ -136,7 +136,8 @@ def _found_format(file: Path, name: str, prompt: str) -> str:
 def _other_form(file: Path, name: str) -> str:
     """Return what to do about a file whose first lines are no JSON objects, in words."""
     _, line = next(lines_of(file, name), (0, b""))
-    if line.lstrip().startswith(b"["):
+    beginning = line.beginning.encode() if isinstance(line, Overlong) else line
+    if beginning.lstrip().startswith(b"["):
         return "it is a JSON array, and a batch has an object a line: jq -c '.[]' makes them"
     formats = ", ".join(FORMATS)
     return f"none of its first lines is a JSON object; what it is, --format says: {formats}"
@@ -144,7 +145,7 @@ def _other_form(file: Path, name: str) -> str:
 
 def _first_object(file: Path, name: str) -> dict[str, object] | None:
     for _, line in islice(lines_of(file, name), _LOOKED_AT):
-        read = read_json_line(line)
+        read = None if isinstance(line, Overlong) else read_json_line(line)
         if isinstance(read, dict):
             return read
     return None

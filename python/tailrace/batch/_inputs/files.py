@@ -7,9 +7,10 @@ import sys
 import zlib
 from contextlib import contextmanager
 from io import BufferedReader
-from typing import IO, TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from tailrace.batch._inputs.source import MAX_ROW_BYTES
+from tailrace.batch._inputs.bodies import read_json_line
+from tailrace.batch._inputs.source import MAX_ROW_BYTES, Overlong
 from tailrace.errors import BatchInputError
 
 if sys.version_info >= (3, 14):
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    _Reader = BufferedReader[Any]
+
 __all__ = ["is_packed", "lines_of", "reading", "unpacked"]
 
 _READ = 2**18
@@ -29,6 +32,7 @@ _GZIP_MAGIC = b"\x1f\x8b"  # RFC 1952, 2.3.1
 _ZSTD_MAGICS = (b"\x28\xb5\x2f\xfd", *(bytes((low, 0x2A, 0x4D, 0x18)) for low in range(0x50, 0x60)))
 _WINDOW_LOG = 27  # 128 MiB, as the zstd program allows by default
 _BOM = b"\xef\xbb\xbf"
+_UTF_16 = (b"\xff\xfe", b"\xfe\xff")
 
 
 def is_packed(path: Path) -> bool:
@@ -38,12 +42,23 @@ def is_packed(path: Path) -> bool:
 
 
 @contextmanager
-def unpacked(path: Path, name: str) -> Iterator[IO[bytes]]:
+def unpacked(path: Path, name: str) -> Iterator[_Reader]:
     """Open a file for reading what is in it.
 
-    What goes wrong while it is open is a BatchInputError that calls the file `name`.
+    What goes wrong while it is open is a BatchInputError that calls the file `name`, and so is a
+    text in UTF-16.
     """
-    with reading(name), path.open("rb", buffering=_READ) as file:
+    with reading(name), _unpacked(path) as file:
+        if file.peek(2).startswith(_UTF_16):
+            raise BatchInputError(
+                f"{name} is UTF-16, and UTF-8 is read: iconv -f UTF-16 -t UTF-8 makes it"
+            )
+        yield file
+
+
+@contextmanager
+def _unpacked(path: Path) -> Iterator[_Reader]:
+    with BufferedReader(path.open("rb", buffering=0), _READ) as file:
         first = file.read(4)
         file.seek(0)
         if first.startswith(_GZIP_MAGIC):
@@ -73,16 +88,39 @@ def reading(name: str) -> Iterator[None]:
         raise BatchInputError(f"{name} cannot be read: {problem}")
 
 
-def lines_of(path: Path, name: str) -> Iterator[tuple[int, bytes]]:
-    """Yield the lines that are not empty, with their numbers from 1."""
+def lines_of(path: Path, name: str) -> Iterator[tuple[int, bytes | Overlong]]:
+    """Yield the lines that are not empty, with their numbers from 1.
+
+    Of a line that is longer than a row may be the beginning is kept, and the rest passed over.
+    Raises BatchInputError for a file whose lines end with CR alone.
+    """
     with unpacked(path, name) as file:
         number = 0
         while line := file.readline(MAX_ROW_BYTES + 1):
             number += 1
-            if len(line) > MAX_ROW_BYTES:
-                problem = f"line {number} of {name} is longer than {MAX_ROW_BYTES} bytes"
-                raise BatchInputError(problem)
-            if number == 1:
-                line = line.removeprefix(_BOM)
-            if line and not line.isspace():  # a mark of the order of bytes may be all there is
+            is_overlong = len(line) > MAX_ROW_BYTES
+            has_end = line.endswith(b"\n") or (is_overlong and _pass_over(file))
+            if number == 1 and not has_end:
+                _refuse_carriage_returns(line, name)
+            # Where files were put together, a mark of the order of bytes begins a later line.
+            line = line.removeprefix(_BOM)
+            if is_overlong:
+                yield number, Overlong(line[: Overlong.KEPT].decode("utf-8", "replace").strip())
+            elif line and not line.isspace():
                 yield number, line
+
+
+def _pass_over(file: _Reader) -> bool:
+    """Read the rest of a line; return whether it has an end."""
+    while piece := file.readline(_READ):
+        if piece.endswith(b"\n"):
+            return True
+    return False
+
+
+def _refuse_carriage_returns(line: bytes, name: str) -> None:
+    """Raise BatchInputError where a file's only line is several, which end with CR alone."""
+    if b"\r" in line.strip() and read_json_line(line) is None:
+        raise BatchInputError(
+            f"the lines of {name} end with CR alone, and not with LF: tr '\\r' '\\n' changes it"
+        )

@@ -14,6 +14,8 @@ from tailrace.batch._rows import ENDPOINTS, INVALID_ROW, Row, RowError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from tailrace.batch._inputs.source import Overlong
+
 __all__ = ["OpenAILines"]
 
 
@@ -38,7 +40,7 @@ class OpenAILines(Source):
 
     format: ClassVar[str] = "openai"
 
-    def records(self, *, whole: bool = False) -> Iterator[tuple[int, bytes]]:  # noqa: ARG002 - it is
+    def records(self, *, whole: bool = False) -> Iterator[tuple[int, bytes | Overlong]]:  # noqa: ARG002 - it is
         """Yield each line that is not empty, with its number."""
         return lines_of(self.path, self.name)
 

@@ -9,10 +9,13 @@ import msgspec
 from tailrace.batch._inputs.bodies import problem_of
 from tailrace.batch._inputs.files import lines_of
 from tailrace.batch._inputs.prompts import PromptSource
+from tailrace.batch._inputs.source import HOLDS_NUL
 from tailrace.batch._rows import RowError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from tailrace.batch._inputs.source import Overlong
 
 __all__ = ["PlainLines", "TextLines"]
 
@@ -24,17 +27,21 @@ class TextLines(PromptSource):
 
     format: ClassVar[str] = "text"
 
-    def records(self, *, whole: bool = False) -> Iterator[tuple[int, bytes]]:  # noqa: ARG002 - it is
+    def records(self, *, whole: bool = False) -> Iterator[tuple[int, bytes | Overlong]]:  # noqa: ARG002 - it is
         """Yield each line that is not empty, with its number."""
         return lines_of(self.path, self.name)
 
     def fields_of(self, record: bytes) -> dict[str, Any]:
         """Return what a line holds, by name. Raises RowError."""
         try:
-            return {self.fields.prompt: record.decode().strip()}
+            text = record.decode().strip()
         except UnicodeDecodeError:
-            pass
-        raise RowError("it is no UTF-8")
+            problem = "it is no UTF-8"
+        else:
+            if "\0" not in text:
+                return {self.fields.prompt: text}
+            problem = HOLDS_NUL
+        raise RowError(problem)
 
     def shown(self, record: bytes) -> str:
         """Return a line as text."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from tailrace.batch._rows import BadRow, RowError
@@ -13,12 +14,25 @@ if TYPE_CHECKING:
 
     from tailrace.batch._rows import Row
 
-__all__ = ["MAX_ROW_BYTES", "Source"]
+__all__ = ["HOLDS_NUL", "MAX_ROW_BYTES", "Overlong", "Source"]
 
 MAX_ROW_BYTES = 64 * 2**20
 """The most bytes of one row of an input."""
 
+HOLDS_NUL = "it holds NUL, which no text does: UTF-8 is read, and not UTF-16"
+"""The reason why a row of text is none that has NUL in it."""
+
 _LONGEST_RAW = 2000  # characters of a bad row that are shown
+
+
+@dataclass(frozen=True, slots=True)
+class Overlong:
+    """A record that is longer than a row may be, of which the `beginning` alone was kept."""
+
+    KEPT: ClassVar[int] = 2**13
+    """The characters that are kept, or the bytes."""
+
+    beginning: str
 
 
 class Source(ABC):
@@ -52,7 +66,7 @@ class Source(ABC):
 
     @abstractmethod
     def records(self, *, whole: bool = False) -> Iterator[tuple[int, Any]]:
-        """Yield each record's number, from 1, and the record, not looked into.
+        """Yield each record's number, from 1, and the record, not looked into, or an `Overlong`.
 
         `whole`: whether what is not sent must be in the records, too. Raises BatchInputError where
         the file cannot be read to its end.
@@ -81,6 +95,9 @@ class Source(ABC):
 
     def read(self, number: int, record: Any) -> Row | BadRow:
         """Return a record as a row, or as one that cannot be sent."""
+        if isinstance(record, Overlong):
+            problem = f"it is longer than {MAX_ROW_BYTES} bytes, the most that a row may have"
+            return self.bad(number, record, problem, None)
         try:
             return self.row(number, record)
         except RowError as error:
@@ -88,6 +105,6 @@ class Source(ABC):
 
     def bad(self, number: int, record: Any, reason: str, row_id: str | None) -> BadRow:
         """Return a record as a row that cannot be sent."""
-        shown = self.shown(record)
+        shown = record.beginning if isinstance(record, Overlong) else self.shown(record)
         raw = shown if len(shown) <= _LONGEST_RAW else f"{shown[:_LONGEST_RAW]}…"
         return BadRow(number, row_id, reason, raw)

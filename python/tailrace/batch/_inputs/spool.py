@@ -7,13 +7,12 @@ import os
 import shutil
 import stat
 import sys
-import tempfile
-from contextlib import suppress
 from errno import EISDIR
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
 from tailrace.batch._appending import writing
+from tailrace.batch._hidden import finish, hidden_file, remove_dead_files
 from tailrace.errors import BatchFolderError, BatchInputError
 
 if TYPE_CHECKING:
@@ -44,17 +43,11 @@ def spooled(path: str | Path, folder: Path, stdin: BinaryIO | None = None) -> Pa
     kept = folder / _KEPT
     with writing(kept):
         folder.mkdir(parents=True, exist_ok=True)
-        descriptor, name = tempfile.mkstemp(prefix=f".{_KEPT}-", dir=folder)
-        new = Path(name)
-        try:
-            with os.fdopen(descriptor, "wb") as file:
-                _copy(path, file, stdin)
-                file.flush()
-                os.fsync(file.fileno())
+        remove_dead_files(folder, _KEPT)
+        with hidden_file(kept) as (new, file):
+            _copy(path, file, stdin)
+            finish(file)
             _keep(new, kept)
-        finally:
-            with suppress(FileNotFoundError):
-                new.unlink()
     return kept
 
 

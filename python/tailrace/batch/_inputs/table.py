@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import csv
 import re
-from io import TextIOWrapper
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import msgspec
 
-from tailrace.batch._inputs.files import unpacked
 from tailrace.batch._inputs.prompts import TableSource
-from tailrace.batch._inputs.source import MAX_ROW_BYTES
+from tailrace.batch._inputs.records import records_of
+from tailrace.batch._inputs.source import HOLDS_NUL, MAX_ROW_BYTES, Overlong
 from tailrace.batch._rows import RowError
 from tailrace.errors import BatchInputError
 
@@ -44,9 +42,9 @@ class CSVTable(TableSource):
         self._read = {each for each in self.columns if self.fields.is_sent(each)} | {"messages"}
         self._read -= {self.fields.prompt, "model"}  # a model's name may be a number
 
-    def records(self, *, whole: bool = False) -> Iterator[tuple[int, list[str]]]:  # noqa: ARG002 - it is
+    def records(self, *, whole: bool = False) -> Iterator[tuple[int, list[str] | Overlong]]:  # noqa: ARG002 - it is
         """Yield each record that is not empty, with its number; the header has none."""
-        records = _records(self.path, self.name, self.separator)
+        records = records_of(self.path, self.name, self.separator)
         next(records, None)
         for number, record in enumerate(records, 1):
             if record:
@@ -58,6 +56,8 @@ class CSVTable(TableSource):
             raise RowError(f"it has {len(record)} cells, and the header {len(self.columns)}")
         if any(map(_BROKEN.search, record)):
             raise RowError("it is no UTF-8")
+        if any("\0" in cell for cell in record):
+            raise RowError(HOLDS_NUL)
         read = self._read
         return {
             name: _value(cell) if name in read else cell
@@ -82,7 +82,12 @@ def _header_of(path: Path, name: str, separator: str = ",") -> list[str]:
 
     Raises BatchInputError for a file without a header, and for one that names a column twice.
     """
-    header = [each.strip() for each in next(_records(path, name, separator), [])]
+    record = next(records_of(path, name, separator), [])
+    if isinstance(record, Overlong):
+        raise BatchInputError(f"the header of {name} is longer than {MAX_ROW_BYTES} bytes")
+    header = [each.strip() for each in record]
+    if any("\0" in each for each in header):
+        raise BatchInputError(f"the header of {name} cannot be read: {HOLDS_NUL}")
     if not header:
         raise BatchInputError(f"{name} has no header with the names of its columns")
     if any(map(_BROKEN.search, header)):
@@ -91,21 +96,6 @@ def _header_of(path: Path, name: str, separator: str = ",") -> list[str]:
     if twice:
         raise BatchInputError(f"the header of {name} has the column {twice[0]!r} twice")
     return header
-
-
-def _records(path: Path, name: str, separator: str) -> Iterator[list[str]]:
-    # The limit is the whole process's: it is raised where it must be, and never lowered.
-    csv.field_size_limit(max(csv.field_size_limit(), MAX_ROW_BYTES))
-    problem = ""
-    with unpacked(path, name) as file:
-        text = TextIOWrapper(file, encoding="utf-8-sig", errors="surrogateescape", newline="")
-        reader = csv.reader(text, delimiter=separator, strict=True)
-        try:
-            yield from reader
-        except csv.Error as error:
-            problem = f"line {reader.line_num} of {name} is no CSV: {error}"
-    if problem:
-        raise BatchInputError(problem)
 
 
 def _value(cell: str) -> Any:

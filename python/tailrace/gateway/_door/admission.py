@@ -10,19 +10,20 @@ from __future__ import annotations
 
 import asyncio
 import re
+from functools import partial
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from aiohttp import HttpVersion10, HttpVersion11, web
 
 from tailrace.errors import LimitExceeded, ReplyBrokenError
-from tailrace.gateway._context import BODY, CALLER, CONTEXT, KEY
+from tailrace.gateway._context import BODY, CALLER, CHARGE, CONTEXT, KEY
 from tailrace.gateway._door.quotas import Quotas
 from tailrace.gateway._problems import INVALID_REQUEST, STOPPING, Problem, RefusedError
 from tailrace.transport._decoding import decoder_for
 
 if TYPE_CHECKING:
-    from collections.abc import MutableMapping
+    from collections.abc import Callable, MutableMapping
 
     from aiohttp.typedefs import Handler
 
@@ -88,6 +89,8 @@ async def admission_middleware(request: web.Request, handler: Handler) -> web.St
         raise RefusedError(
             Problem(429, over.message, "requests", code=over.code, retry_after=over.retry_after)
         )
+    charge: Callable[[int], None] = partial(quotas.charge, key)
+    request[CHARGE] = charge
     try:
         await _take_body(request, settings)
         return await handler(request)
@@ -310,7 +313,8 @@ async def _take_body(request: web.Request, settings: Settings) -> None:
         else:
             async with asyncio.timeout(settings.body_timeout):
                 body = await request.read()
-        request[BODY] = _decompressed(body, encoding, settings.max_body_bytes)
+        whole = _decompressed(body, encoding, settings.max_body_bytes)
+        request[BODY] = whole.removeprefix(_BYTE_ORDER_MARK)
     except (web.HTTPRequestEntityTooLarge, LimitExceeded):
         raise RefusedError(too_large) from None
     except TimeoutError:
@@ -319,6 +323,9 @@ async def _take_body(request: web.Request, settings: Settings) -> None:
     except (web.RequestPayloadError, ReplyBrokenError):  # malformed chunks or compressed data
         message = "the body cannot be decoded as its headers say"
         raise RefusedError(Problem(400, message, INVALID_REQUEST, code="bad_body")) from None
+
+
+_BYTE_ORDER_MARK = b"\xef\xbb\xbf"  # which some editors and shells put before a file's first byte
 
 
 def _decompressed(body: bytes, encoding: str, most: int) -> bytes:

@@ -13,6 +13,7 @@ import logging
 from typing import TYPE_CHECKING, Any, cast
 
 from aiohttp import web
+from aiohttp.http_exceptions import LineTooLong
 
 from tailrace.gateway._problems import INVALID_REQUEST, Problem, problem_response
 
@@ -45,6 +46,9 @@ _TOO_MANY = Problem(
 _TOO_SLOW = Problem(408, "the request's head took too long", INVALID_REQUEST, code="header_timeout")
 _NOT_HTTP = Problem(
     400, "the request is not HTTP as it should be", INVALID_REQUEST, code="bad_request"
+)
+_TOO_LONG = Problem(
+    431, "a line of the request's head is too long", INVALID_REQUEST, code="header_too_large"
 )
 
 
@@ -155,12 +159,9 @@ class Connection(web.RequestHandler):
         if request.writer.output_size > 0:
             raise ConnectionError("the reply has begun")
         log.info("a request could not be read: %s", type(exc).__name__)
-        self._factory.request_figures.refused("bad_request")
-        # What cannot be encoded in a reply can only be the request's own text.
-        known = status in _KNOWN or isinstance(exc, UnicodeError)
-        response = problem_response(
-            _NOT_HTTP if known else Problem(500, "the gateway failed", "server_error")
-        )
+        problem = _problem_of(status, exc)
+        self._factory.request_figures.refused(problem.code or "bad_request")
+        response = problem_response(problem)
         response.force_close()
         return response
 
@@ -201,6 +202,16 @@ class Connection(web.RequestHandler):
         self._factory.request_figures.refused("header_timeout")
         self.transport.write(_written(_TOO_SLOW))
         self.force_close()
+
+
+def _problem_of(status: int, error: BaseException | None) -> Problem:
+    """Return the reply to a request that aiohttp could not read, for which it has `status`."""
+    if isinstance(error, LineTooLong):
+        return _TOO_LONG
+    # What cannot be encoded in a reply can only be the request's own text.
+    if status in _KNOWN or isinstance(error, UnicodeError):
+        return _NOT_HTTP
+    return Problem(500, "the gateway failed", "server_error")
 
 
 _KNOWN = frozenset({400})

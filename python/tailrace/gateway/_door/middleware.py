@@ -12,7 +12,7 @@ import time
 import traceback
 from typing import TYPE_CHECKING
 
-from aiohttp import web
+from aiohttp import HttpVersion11, web
 
 from tailrace.gateway._context import CALLER, CONTEXT, LAST_EVENT
 from tailrace.gateway._door.admission import allow_origin, is_public
@@ -116,7 +116,14 @@ async def add_standard_headers(request: web.Request, response: web.StreamRespons
             headers["Request-Id"] = request[REQUEST_ID]  # where Anthropic's clients look for it
     if not is_public(request.path):
         headers["Cache-Control"] = "no-store"
+    if request.version < HttpVersion11 and not _tells_its_end(response):
+        response.force_close()  # which aiohttp leaves open for a client that asks for it
     allow_origin(request, headers)
+
+
+def _tells_its_end(response: web.StreamResponse) -> bool:
+    """Tell whether a client of HTTP/1.0 can see where a reply ends without its connection's end."""
+    return "Content-Length" in response.headers
 
 
 async def _answered(

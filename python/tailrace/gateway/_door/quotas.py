@@ -99,8 +99,7 @@ class Quotas:
             return None
         full = max(1.0, rate)
         now = self._clock()
-        used, counted_at = self._shared.bucket(place)
-        used = max(0.0, used - max(0.0, now - counted_at) * rate / _MINUTE)
+        used = self._used(place, rate, now)
         if used > full - 1:
             wait = (used - (full - 1)) * _MINUTE / rate
             return OverQuota(
@@ -108,6 +107,24 @@ class Quotas:
             )
         self._shared.fill(place, used + 1, now)
         return None
+
+    def charge(self, key: Key | None, more: int) -> None:
+        """Count `more` requests against the rate of `key`, for what one under way asks besides.
+
+        None is refused for it: those that come later wait until the bucket has room again.
+        """
+        rate = self._rate if key is None or key.rate is None else key.rate
+        if rate is None:
+            return
+        with self._shared.lock:
+            place = self._place(None if key is None else key.name)
+            now = self._clock()
+            self._shared.fill(place, self._used(place, rate, now) + more, now)
+
+    def _used(self, place: int, rate: float, now: float) -> float:
+        """Return how much of the bucket is used now; the lock is held."""
+        used, counted_at = self._shared.bucket(place)
+        return max(0.0, used - max(0.0, now - counted_at) * rate / _MINUTE)
 
     def release(self, key: Key | None) -> None:
         """End a request that `acquire` let begin."""

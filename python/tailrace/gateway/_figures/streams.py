@@ -210,14 +210,16 @@ class StreamFigures:
         caller: str | None,
         streams: bool,
         operation: Operation = "chat",
+        answer: int = 0,
     ) -> OpenStream:
         """Count a call to `model` of `site` that begins now.
 
         `caller`: the name of the client's key; `streams`: the answer is sent on as it comes;
-        `operation`: what the site is asked for.
+        `operation`: what the site is asked for; `answer`: the number of the request's answer that
+        the call is for, from 0.
         """
         counter = self._counter(site, model, operation)
-        stream = OpenStream(self, counter, caller, streams=streams)
+        stream = OpenStream(self, counter, caller, streams=streams, answer=answer)
         of_request = REQUEST_STREAMS.get()
         if of_request is not None:
             of_request.append(stream)
@@ -252,6 +254,7 @@ class OpenStream:
         "_counter",
         "_figures",
         "_last",
+        "answer",
         "begun_at",
         "caller",
         "delta_count",
@@ -266,10 +269,17 @@ class OpenStream:
     )
 
     def __init__(
-        self, figures: StreamFigures, counter: _ModelCounter, caller: str | None, *, streams: bool
+        self,
+        figures: StreamFigures,
+        counter: _ModelCounter,
+        caller: str | None,
+        *,
+        streams: bool,
+        answer: int = 0,
     ) -> None:
         self._figures = figures
         self._counter = counter
+        self.answer: int = answer
         self._last: float | None = None
         self.caller: str | None = caller
         self.streams: bool = streams

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
@@ -20,12 +21,12 @@ from tailrace.errors import InvalidRequestError, TailraceError
 from tailrace.gateway._context import LAST_EVENT
 from tailrace.gateway._problems import logged_failure, problem_of, problem_response
 from tailrace.gateway._wires.event_stream import EventStream
-from tailrace.gateway._wires.fitting import dropped_names
+from tailrace.gateway._wires.fitting import dropped_header
 from tailrace.gateway._wires.stop_sequences import StopScanner
 from tailrace.gateway._wires.wire import Ending
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import AsyncIterator, Iterable
 
     from tailrace import DeltaDecoder
     from tailrace._streams.closing import Deltas
@@ -35,13 +36,17 @@ if TYPE_CHECKING:
     from tailrace.gateway._problems import Problem
     from tailrace.gateway._upstreams import Upstream
     from tailrace.gateway._wires.request import ModelRequest
-    from tailrace.gateway._wires.wire import AnswerEncoder
+    from tailrace.gateway._wires.wire import AnswerEncoder, WholeAnswer
 
 __all__ = ["Answer", "estimated_tokens"]
 
 
 class Answer:
-    """One answer on its way; `send` ends the figures of its call once, whatever happens."""
+    """One answer on its way: `send` it as the reply, or `collect` it for one that holds several.
+
+    Either ends the figures of its call once, whatever happens. `problem`: why there is no answer;
+    None where nothing failed.
+    """
 
     def __init__(
         self,
@@ -63,17 +68,43 @@ class Answer:
         self._told: tuple[Outcome, Usage, bool] | None = None  # once the answer is whole
         self._outcome: CallOutcome = "left"
         self._error: TailraceError | None = None
+        self.problem: Problem | None = None
 
     async def send(self, request: web.Request) -> web.StreamResponse:
         """Answer the request; a client that leaves is left to the middleware."""
         request[LAST_EVENT] = self._encoder.error
         try:
-            async with self._stream:
+            async with self._call():
                 return await (
                     self._send_stream(request) if self._request.streams else self._send_whole()
                 )
         except TailraceError as error:
-            return problem_response(self._fail(error), request.path)
+            return problem_response(self.problem or self._fail(error), request.path)
+
+    async def collect(self) -> WholeAnswer:
+        """Return the deltas of the whole answer, and how it ended; raises TailraceError."""
+        async with self._call():
+            return await self._read_whole()
+
+    def abandon(self) -> None:
+        """End the figures of a call whose answer nobody began to wait for."""
+        if self._upstream.call.outcome is None:
+            self._end()
+
+    @property
+    def dropped(self) -> tuple[str, ...]:
+        """The names of what the site could not be asked."""
+        return self._upstream.dropped
+
+    @asynccontextmanager
+    async def _call(self) -> AsyncIterator[None]:
+        """Hold the site's stream, and end the figures of its call."""
+        try:
+            async with self._stream:
+                yield
+        except TailraceError as error:
+            self._fail(error)
+            raise
         except asyncio.CancelledError:
             if self._context.shutdown.cutting:
                 self._outcome = "failed"
@@ -84,14 +115,17 @@ class Answer:
             self._outcome = "failed"
             raise
         finally:
-            outcome, usage, _ = self._told or self._state()
-            self._upstream.call.end(
-                self._outcome,
-                error=self._error,
-                input_tokens=usage.prompt_tokens,
-                output_tokens=usage.completion_tokens,
-                passed_over=outcome.passed_over,
-            )
+            self._end()
+
+    def _end(self) -> None:
+        outcome, usage, _ = self._told or self._state()
+        self._upstream.call.end(
+            self._outcome,
+            error=self._error,
+            input_tokens=usage.prompt_tokens,
+            output_tokens=usage.completion_tokens,
+            passed_over=outcome.passed_over,
+        )
 
     def _counted(self, deltas: list[Delta]) -> list[Delta]:
         """Count the deltas of one read; no coroutine, since every event of a site passes here."""
@@ -101,15 +135,17 @@ class Answer:
         return deltas
 
     def _headers(self) -> dict[str, str]:
-        dropped = self._upstream.dropped
-        return {"X-Tailrace-Dropped": dropped_names(dropped)} if dropped else {}
+        return dropped_header(self.dropped)
 
     async def _send_whole(self) -> web.StreamResponse:
+        body = self._encoder.whole(*await self._read_whole())
+        return web.Response(body=body, content_type="application/json", headers=self._headers())
+
+    async def _read_whole(self) -> WholeAnswer:
         deltas: list[Delta] = []
         while more := self._counted(await self._source.read()):
             deltas += more
-        body = self._encoder.whole(deltas, self._ending())
-        return web.Response(body=body, content_type="application/json", headers=self._headers())
+        return deltas, self._ending()
 
     async def _send_stream(self, request: web.Request) -> web.StreamResponse:
         reply = EventStream(
@@ -174,7 +210,8 @@ class Answer:
         self._outcome = "truncated" if self._stream.end == "truncated" else "failed"
         problem = problem_of(error, sites, environ)
         if isinstance(error, InvalidRequestError) and problem.param is None:
-            return _with_param(problem, self._request)
+            problem = _with_param(problem, self._request)
+        self.problem = problem
         return problem
 
     def _state(self) -> tuple[Outcome, Usage, bool]:

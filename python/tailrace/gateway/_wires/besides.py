@@ -19,7 +19,7 @@ from tailrace.errors import TailraceError
 from tailrace.gateway._context import BODY, CALLER, KEY
 from tailrace.gateway._problems import Problem, RefusedError, logged_failure
 from tailrace.gateway._upstreams import candidates_of
-from tailrace.gateway._wires.fitting import SiteRequest, dropped_field, dropped_names
+from tailrace.gateway._wires.fitting import SiteRequest, dropped_field, dropped_header
 from tailrace.gateway._wires.messages import MessageWire
 from tailrace.gateway._wires.request import (
     ModelRequest,
@@ -105,8 +105,7 @@ class _Questions:
         body = await self._counted(counted, candidate, question)
         for name in fitted.dropped:
             context.request_figures.dropped(dropped_field(asked, name))
-        dropped = dropped_names(fitted.dropped)
-        headers = {"X-Tailrace-Dropped": dropped} if dropped else {}
+        headers = dropped_header(fitted.dropped)
         return web.Response(body=body, content_type="application/json", headers=headers)
 
     async def _counted(

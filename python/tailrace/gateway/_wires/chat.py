@@ -22,10 +22,12 @@ from tailrace.gateway._wires.chunked import (
     ignored_stream_options,
     joined,
     told_logprobs,
+    total_usage,
     whole_calls,
 )
 from tailrace.gateway._wires.request import (
     ModelRequest,
+    check_answers,
     check_depth,
     read_known,
     read_object,
@@ -33,8 +35,10 @@ from tailrace.gateway._wires.request import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from tailrace import Delta
-    from tailrace.gateway._wires.wire import Ending, Identity
+    from tailrace.gateway._wires.wire import Ending, Identity, WholeAnswer
 
 __all__ = ["FIELDS", "ChatRequest", "ChatWire", "Field"]
 
@@ -67,7 +71,7 @@ FIELDS: tuple[Field, ...] = (
     Field("stream", "honoured"),
     Field("stream_options", "honoured", "`include_usage`"),
     Field("stop", "honoured", "up to 4 sequences, by the gateway itself"),
-    Field("n", "honoured", "1 only"),
+    Field("n", "honoured", "up to 16 whole answers, or one that is streamed"),
     Field("frequency_penalty", "passed on"),
     Field("max_completion_tokens", "passed on"),
     Field("max_tokens", "passed on"),
@@ -199,6 +203,7 @@ class ChatWire:
             streams=bool(request.stream),
             include_usage=bool(request.stream_options and request.stream_options.include_usage),
             body=body,
+            others=(fields["messages"],) * ((request.n or 1) - 1),
         )
 
     def encoder(self, request: ModelRequest, identity: Identity) -> ChatAnswer:
@@ -207,9 +212,7 @@ class ChatWire:
 
 
 def _check(request: ChatRequest) -> None:
-    if request.n not in (None, 1):
-        problem = "n must be 1: this gateway gives one answer to a request"
-        raise refused(problem, "n", "unsupported_value")
+    check_answers(1 if request.n is None else request.n, "n", streams=bool(request.stream))
     if request.stream_options is not None and not request.stream:
         raise refused("stream_options is only allowed when stream is true", "stream_options")
     for field in _REFUSED:
@@ -256,7 +259,7 @@ class Logprobs(msgspec.Struct, frozen=True):
 
 
 class Choice(msgspec.Struct, frozen=True):
-    """The one answer, and why it ended."""
+    """One answer, and why it ended."""
 
     message: AssistantMessage
     finish_reason: str
@@ -290,21 +293,24 @@ class ChatAnswer(ChunkedAnswer):
         """Return the role's chunk."""
         return self.chunks.role()
 
-    def whole(self, deltas: list[Delta], ending: Ending) -> bytes:
-        """Return the whole completion."""
+    def several(self, answers: Sequence[WholeAnswer]) -> bytes:
+        """Return the whole completion, with a choice for each of its answers."""
         identity = self.identity
-        message = _message(deltas, identity.id, ending.reason)
-        reason = finish_reason_of(ending.reason, calls=message.tool_calls is not msgspec.UNSET)
         completion = Completion(
             id=identity.id,
             created=identity.created,
             model=identity.model,
             system_fingerprint=identity.fingerprint,
-            choices=[Choice(message, reason, logprobs=_logprobs(deltas))],
-            usage=UsageCounts.of(ending.usage),
-            usage_estimated=ending.estimated,
+            choices=[self._choice(number, *each) for number, each in enumerate(answers)],
+            usage=UsageCounts.of(total_usage(answers)),
+            usage_estimated=any(ending.estimated for _, ending in answers),
         )
         return msgspec.json.encode(completion)
+
+    def _choice(self, number: int, deltas: list[Delta], ending: Ending) -> Choice:
+        message = _message(deltas, self.answer_id(number), ending.reason)
+        reason = finish_reason_of(ending.reason, calls=message.tool_calls is not msgspec.UNSET)
+        return Choice(message, reason, number, _logprobs(deltas))
 
 
 def _message(deltas: list[Delta], answer_id: str, reason: str | None) -> AssistantMessage:

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import re
+from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import msgspec
 
-from tailrace import finish_reason_of
+from tailrace import Usage, finish_reason_of
 from tailrace.gateway._wires.request import refused, surplus
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping, Sequence
 
-    from tailrace import ChunkEncoder, CompletionEncoder, Delta, Usage
+    from tailrace import ChunkEncoder, CompletionEncoder, Delta
     from tailrace.gateway._problems import Problem
-    from tailrace.gateway._wires.wire import Ending, Identity
+    from tailrace.gateway._wires.wire import Ending, Identity, WholeAnswer
 
 __all__ = [
     "LONGEST_STOP",
@@ -27,6 +28,7 @@ __all__ = [
     "ignored_stream_options",
     "joined",
     "told_logprobs",
+    "total_usage",
     "whole_calls",
 ]
 
@@ -58,7 +60,7 @@ def checked_stops(stop: str | list[str] | None) -> tuple[str, ...]:
     return tuple(each for each in stops if each)
 
 
-class ChunkedAnswer:
+class ChunkedAnswer(ABC):
     """One completion on its way; a subclass knows how a whole one looks."""
 
     failure: ClassVar[None] = None
@@ -77,6 +79,18 @@ class ChunkedAnswer:
         self.keep_alive = self.chunks.keep_alive
         self.events = self.chunks.events
         self.relay = self.chunks.relay
+
+    def whole(self, deltas: list[Delta], ending: Ending) -> bytes:
+        """Return the whole completion of one answer."""
+        return self.several([(deltas, ending)])
+
+    @abstractmethod
+    def several(self, answers: Sequence[WholeAnswer]) -> bytes:
+        """Return the whole completion, with a choice for each of its answers."""
+
+    def answer_id(self, number: int) -> str:
+        """Return the id of one of the answers, of which the ids of its calls are made."""
+        return f"{self.identity.id}-{number}" if number else self.identity.id
 
     def finish(self, ending: Ending) -> bytes:
         """Return the finish reason's chunk, that of the usage where it is wanted, and [DONE]."""
@@ -153,6 +167,26 @@ class WholeCall(msgspec.Struct, frozen=True):
     id: str
     function: FunctionCalled
     type: str = "function"
+
+
+def total_usage(answers: Sequence[WholeAnswer]) -> Usage:
+    """Add up the token counts of answers: the prompt counts for each, as a site reads it for each.
+
+    Counts by kind are those of the answers whose site tells them.
+    """
+    usages = [ending.usage for _, ending in answers]
+    return Usage(
+        sum(each.prompt_tokens for each in usages),
+        sum(each.completion_tokens for each in usages),
+        sum(each.total_tokens for each in usages),
+        cached_tokens=_sum(each.cached_tokens for each in usages),
+        reasoning_tokens=_sum(each.reasoning_tokens for each in usages),
+    )
+
+
+def _sum(counts: Iterable[int | None]) -> int | None:
+    told = [each for each in counts if each is not None]
+    return sum(told) if told else None
 
 
 def joined(deltas: list[Delta], kind: str) -> str:

@@ -22,10 +22,12 @@ from tailrace.gateway._wires.chunked import (
     ignored_stream_options,
     joined,
     told_logprobs,
+    total_usage,
     whole_calls,
 )
 from tailrace.gateway._wires.request import (
     ModelRequest,
+    check_answers,
     check_depth,
     read_known,
     read_object,
@@ -33,8 +35,10 @@ from tailrace.gateway._wires.request import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from tailrace import Delta
-    from tailrace.gateway._wires.wire import Ending, Identity
+    from tailrace.gateway._wires.wire import Ending, Identity, WholeAnswer
 
 __all__ = ["CompletionRequest", "CompletionWire"]
 
@@ -70,7 +74,7 @@ _OPTIONS = (
     *("frequency_penalty", "logit_bias", "max_tokens", "presence_penalty", "seed", "temperature"),
     *("top_k", "top_p", "user"),
 )
-_ONE = {"best_of": 1, "n": 1, "echo": False, "suffix": ""}
+_ONE = {"echo": False, "suffix": ""}
 """Fields with the one value that a model asked by messages can do."""
 
 
@@ -86,9 +90,11 @@ class CompletionWire:
         )
         _check(request)
         check_depth([extra])
+        first, *others = _questions(request)
         return ModelRequest(
             model=request.model,
-            messages=[{"role": "user", "content": _prompt(request.prompt)}],
+            messages=first,
+            others=tuple(others),
             options=_options(request),
             extra={name: value for name, value in extra.items() if value is not None},
             extra_apis=("chat",),
@@ -109,17 +115,25 @@ def _check(request: CompletionRequest) -> None:
         if getattr(request, name) not in (None, only):
             problem = f"{name} is not supported by this gateway, which asks sites by messages"
             raise refused(problem, name, "unsupported_parameter")
+    answers = 1 if request.n is None else request.n
+    if request.best_of not in (None, answers):
+        problem = "best_of: no answer is better than another here; it can only be n"
+        raise refused(problem, "best_of", "unsupported_parameter")
     if request.stream_options is not None and not request.stream:
         raise refused("stream_options is only allowed when stream is true", "stream_options")
 
 
-def _prompt(prompt: object) -> str:
-    if isinstance(prompt, list) and len(prompt) == 1:
-        prompt = prompt[0]
-    if not isinstance(prompt, str):
-        problem = "prompt: expected one text; this gateway takes no tokens and no other prompts"
+def _questions(request: CompletionRequest) -> list[list[dict[str, Any]]]:
+    """Return the messages of each answer: `n` of them for each prompt, in the prompts' order."""
+    prompts = request.prompt if isinstance(request.prompt, list) else [request.prompt]
+    if not prompts or not all(isinstance(each, str) for each in prompts):
+        problem = "prompt: expected a text or several; this gateway takes no tokens"
         raise refused(problem, "prompt", "unsupported_value")
-    return prompt
+    answers = 1 if request.n is None else request.n
+    streams = bool(request.stream)
+    check_answers(answers, "n", streams=streams)
+    check_answers(len(prompts) * answers, "prompt", streams=streams)
+    return [[{"role": "user", "content": each}] for each in prompts for _ in range(answers)]
 
 
 def _options(request: CompletionRequest) -> dict[str, Any]:
@@ -142,7 +156,7 @@ class Logprobs(msgspec.Struct, frozen=True):
 
 
 class Choice(msgspec.Struct, frozen=True):
-    """The one answer, and why it ended; calls and reasoning stand there only where there are."""
+    """One answer, and why it ended; calls and reasoning stand there only where there are."""
 
     text: str
     logprobs: Logprobs | None
@@ -175,27 +189,30 @@ class CompletionAnswer(ChunkedAnswer):
         """Return nothing: the wire has no event before the first text."""
         return b""
 
-    def whole(self, deltas: list[Delta], ending: Ending) -> bytes:
-        """Return the whole completion."""
+    def several(self, answers: Sequence[WholeAnswer]) -> bytes:
+        """Return the whole completion, with a choice for each of its answers."""
         identity = self.identity
-        calls = whole_calls(deltas, identity.id, ending.reason)
-        choice = Choice(
-            joined(deltas, "text") + joined(deltas, "refusal"),
-            _logprobs(deltas),
-            finish_reason_of(ending.reason, calls=bool(calls)),
-            reasoning_content=joined(deltas, "reasoning") or msgspec.UNSET,
-            tool_calls=calls or msgspec.UNSET,
-        )
         completion = Completion(
             id=identity.id,
             created=identity.created,
             model=identity.model,
             system_fingerprint=identity.fingerprint,
-            choices=[choice],
-            usage=UsageCounts.of(ending.usage),
-            usage_estimated=ending.estimated,
+            choices=[self._choice(number, *each) for number, each in enumerate(answers)],
+            usage=UsageCounts.of(total_usage(answers)),
+            usage_estimated=any(ending.estimated for _, ending in answers),
         )
         return msgspec.json.encode(completion)
+
+    def _choice(self, number: int, deltas: list[Delta], ending: Ending) -> Choice:
+        calls = whole_calls(deltas, self.answer_id(number), ending.reason)
+        return Choice(
+            joined(deltas, "text") + joined(deltas, "refusal"),
+            _logprobs(deltas),
+            finish_reason_of(ending.reason, calls=bool(calls)),
+            number,
+            reasoning_content=joined(deltas, "reasoning") or msgspec.UNSET,
+            tool_calls=calls or msgspec.UNSET,
+        )
 
 
 def _logprobs(deltas: list[Delta]) -> Logprobs | None:

@@ -338,6 +338,11 @@ def _without_nulls(message: dict[str, Any]) -> dict[str, Any]:
 # -- what is told of it ----------------------------------------------------------------------------
 
 
+def dropped_header(dropped: tuple[str, ...]) -> dict[str, str]:
+    """Return the header that tells what was dropped, none where nothing was."""
+    return {"X-Tailrace-Dropped": dropped_names(dropped)} if dropped else {}
+
+
 def dropped_names(dropped: tuple[str, ...]) -> str:
     """Return the value of the header that tells what was dropped, names of clients made safe."""
     shown = [_UNSAFE.sub("?", name[:_LONGEST_NAME]) for name in dropped[:_MOST_NAMES]]

@@ -18,7 +18,9 @@ if TYPE_CHECKING:
     from collections.abc import Container, Iterable, Mapping
 
 __all__ = [
+    "MOST_ANSWERS",
     "ModelRequest",
+    "check_answers",
     "check_count",
     "check_depth",
     "check_names",
@@ -33,6 +35,7 @@ __all__ = [
 MOST_NESTED = 200  # containers within one another, as many as a reply may have
 MOST_CONTAINERS = 100_000  # lists and objects in a body
 MOST_MESSAGES = 10_000  # of one request, or items of its input
+MOST_ANSWERS = 16  # of one request, each of which a site is asked for by itself
 
 
 class ModelRequest(msgspec.Struct, frozen=True, kw_only=True):
@@ -48,7 +51,7 @@ class ModelRequest(msgspec.Struct, frozen=True, kw_only=True):
     effect, and is told as dropped. `stops`: the stop sequences, none of them empty; `streams`: the
     answer is sent as it comes; `include_usage`: a stream tells its token counts. `names`: the
     wire's own names of options, where they are others. `body`: the request, as far as an answer
-    repeats it.
+    repeats it. `others`: the messages of each further answer, where more than one is asked for.
     """
 
     model: str
@@ -68,6 +71,12 @@ class ModelRequest(msgspec.Struct, frozen=True, kw_only=True):
     include_usage: bool = False
     names: Mapping[str, str] = msgspec.field(default_factory=dict)
     body: bytes = b"{}"
+    others: tuple[list[dict[str, Any]], ...] = ()
+
+    def each(self) -> list[ModelRequest]:
+        """Return a request for each of its answers, this one for the first."""
+        others = (msgspec.structs.replace(self, messages=each, others=()) for each in self.others)
+        return [self, *others]
 
 
 def refused(message: str, param: str | None, code: str | None = None) -> RefusedError:
@@ -249,3 +258,18 @@ def check_count(fields: Mapping[str, Any], name: str) -> None:
 
 
 _TOO_MANY = "array_above_max_length"
+
+
+def check_answers(count: int, name: str, *, streams: bool) -> None:
+    """Raise RefusedError where the field `name` makes for a `count` of answers that is not given.
+
+    Chunks of several answers are told apart by their numbers, which many clients do not look at.
+    """
+    if not 1 <= count <= MOST_ANSWERS:
+        problem = f"{name} makes {count} answers, and one request has 1 to {MOST_ANSWERS}"
+        raise refused(problem, name, "unsupported_value")
+    if count > 1 and streams:
+        problem = (
+            f"{name} makes {count} answers, of which only whole ones are given: leave out stream"
+        )
+        raise refused(problem, name, "unsupported_value")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar, Protocol
+from typing import TYPE_CHECKING, ClassVar, Protocol, TypeAlias
 
 import msgspec
 
@@ -11,6 +11,8 @@ if TYPE_CHECKING:
     from tailrace.errors import TailraceError
     from tailrace.gateway._problems import Problem
     from tailrace.gateway._wires.request import ModelRequest
+
+    WholeAnswer: TypeAlias = "tuple[list[Delta], Ending]"
 
 __all__ = ["AnswerEncoder", "Ending", "Identity", "Wire"]
 
