@@ -15,6 +15,7 @@ from loopback import serve
 from secret_sites import KEY, SERVERS, site_at
 
 from tailrace import RetryPolicy, doctor
+from tailrace._secrecy import SentSecrets
 from tailrace.errors import TailraceError
 from tailrace.providers import RetryProvider
 from tailrace.transport import AiohttpTransport, ImpersonateTransport
@@ -108,6 +109,22 @@ async def test_no_diagnosis_of_a_page_tells_what_was_sent() -> None:
     assert diagnosis.error is not None
     steps = [f"{step.detail} {step.advice}" for step in diagnosis.steps]
     assert left_out(echoing.secrets, told(diagnosis.error, *steps))
+
+
+async def test_an_answer_costs_no_work(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(self: SentSecrets) -> None:
+        raise AssertionError("secrets were looked for")
+
+    monkeypatch.setattr(SentSecrets, "__init__", refuse)
+
+    async def answer(exchange: Exchange) -> None:
+        body = b'data: {"choices":[{"delta":{"content":"x"},"finish_reason":"stop"}]}\n\n'
+        await Echo("200 OK", body, "text/event-stream").send(exchange)
+
+    async with serve(answer) as server:
+        assert await site_at(server, SERVERS["openai"]).ask("hi") == "x"
+    with pytest.raises(AssertionError, match="were looked for"):
+        await site_at(server, SERVERS["openai"]).ask("hi")
 
 
 async def test_an_answer_is_delivered_as_it_is() -> None:

@@ -71,7 +71,10 @@ pub struct Ended {
 
 impl Ended {
     /// The record of a stream of which nothing is known yet.
-    pub(crate) fn new(tag: i64, url: Uri, sent_headers: HeaderMap) -> Self {
+    pub(crate) fn new(tag: i64, url: Uri, mut sent_headers: HeaderMap) -> Self {
+        for value in sent_headers.values_mut() {
+            value.set_sensitive(true); // so that none is shown
+        }
         Self {
             tag,
             url,
@@ -98,5 +101,20 @@ impl Ended {
             collected: None,
             body: None,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use http::HeaderValue;
+
+    #[test]
+    fn no_header_that_was_sent_is_shown() {
+        let mut sent = HeaderMap::new();
+        sent.insert("x-api-key", HeaderValue::from_static("secret"));
+        let ended = Ended::new(1, Uri::from_static("http://h/"), sent);
+        assert_eq!(ended.sent_headers["x-api-key"], "secret");
+        assert!(!format!("{ended:?}").contains("secret"));
     }
 }

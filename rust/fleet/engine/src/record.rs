@@ -18,9 +18,7 @@ pub(crate) struct Record {
 
 impl Record {
     pub(crate) fn new(shared: Arc<Shared>, request: &Request) -> Self {
-        let mut sent = request.headers.clone();
-        sent.values_mut().for_each(|value| value.set_sensitive(true)); // none is shown
-        let ended = Ended::new(request.tag, request.uri.clone(), sent);
+        let ended = Ended::new(request.tag, request.uri.clone(), request.headers.clone());
         Self { shared, ended: Some(Box::new(ended)) }
     }
 
