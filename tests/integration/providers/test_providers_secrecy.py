@@ -112,7 +112,7 @@ async def test_no_diagnosis_of_a_page_tells_what_was_sent() -> None:
 
 
 async def test_an_answer_costs_no_work(monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(self: SentSecrets) -> None:
+    def refuse(_: SentSecrets) -> None:
         raise AssertionError("secrets were looked for")
 
     monkeypatch.setattr(SentSecrets, "__init__", refuse)
