@@ -11,6 +11,7 @@ from contextlib import suppress
 from itertools import count
 from typing import TYPE_CHECKING, Any, Literal
 
+from tailrace import fleet as wheel  # which is looked for when it is first used
 from tailrace.errors import InvalidRequestError, NetworkError, TailraceError
 from tailrace.sites._software import SOFTWARE
 
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from contextlib import AsyncExitStack
 
-    from tailrace.fleet import Batch, Ended, Fleet
+    from tailrace.fleet import Batch, Ended, Fleet, Request, Ticket
     from tailrace.providers._base import CallRequest
     from tailrace.sites import Site
 
@@ -43,9 +44,7 @@ def check_engine(engine: str, site: Site) -> None:
     problem = _lacking(site)
     if problem:
         raise InvalidRequestError(f"the engine fleet cannot ask {site.name}: {problem}")
-    from tailrace.fleet import Fleet  # noqa: PLC0415 - which says so where its wheel is missing
-
-    del Fleet
+    wheel.Fleet  # noqa: B018 - which says so where its wheel is missing
 
 
 def _lacking(site: Site) -> str:
@@ -68,6 +67,7 @@ class FleetPosts:
         self._fleet = fleet
         self._tags = count()
         self._under_way: dict[int, _Post] = {}
+        self._unsent: list[_Post] = []
         self._heard: dict[int, Callable[[int], None]] = {}
         self._has_begun = asyncio.Event()
         self._failure: TailraceError | None = None
@@ -85,8 +85,6 @@ class FleetPosts:
 
         Raises InvalidProxyError for a kind of proxy that a fleet does not speak with.
         """
-        from tailrace.fleet import Fleet  # noqa: PLC0415 - of its own wheel
-
         timeouts = request.timeouts
         options: dict[str, Any] = {
             "keep": keep,
@@ -98,7 +96,7 @@ class FleetPosts:
             "max_reply_bytes": request.limits.max_reply_bytes,
             "proxy": request.proxy,
         }
-        posts = cls(await stack.enter_async_context(Fleet(**options)))
+        posts = cls(await stack.enter_async_context(wheel.Fleet(**options)))
         delivering = asyncio.create_task(posts._deliver())
         stack.push_async_callback(posts._stop, delivering)
         return posts
@@ -122,24 +120,54 @@ class FleetPosts:
         if self._failure is not None:
             raise self._failure
         tag = next(self._tags)
-        post = self._under_way[tag] = _Post()
+        post = self._under_way[tag] = _Post(
+            wheel.Request(url, data=body, headers=headers, tag=tag, at=at)
+        )
         if heard is not None:
             self._heard[tag] = heard
         try:
-            ticket = self._fleet.submit(url, data=body, headers=dict(headers), tag=tag, at=at)
-            self._has_begun.set()
+            self._begin(post)
             try:
                 return await post.until_ended()
             except asyncio.CancelledError:
-                ticket.cancel()
-                with suppress(TailraceError):  # what would tell its end was cancelled, too
-                    last = await post.until_ended()
-                    if cut is not None:
-                        cut(last)
+                last = await self._cancelled(post)
+                if cut is not None and last is not None:
+                    cut(last)
                 raise
         finally:
             del self._under_way[tag]
             self._heard.pop(tag, None)
+
+    async def _cancelled(self, post: _Post) -> Ended | None:
+        """Cut a post and return how it ended; None where that is not told."""
+        if post.ticket is not None:
+            post.ticket.cancel()
+            with suppress(TailraceError):  # what would tell its end was cancelled, too
+                return await post.until_ended()
+        return None
+
+    def _begin(self, post: _Post) -> None:
+        """Send a post with those of the same turn of the loop: the fleet is woken once for all."""
+        if not self._unsent:
+            asyncio.get_running_loop().call_soon(self._send)
+        self._unsent.append(post)
+
+    def _send(self) -> None:
+        posts, self._unsent = self._unsent, []
+        try:
+            self._submit(posts)
+        except InvalidRequestError:  # of one of them, and none was sent
+            for post in posts:
+                try:
+                    self._submit([post])
+                except InvalidRequestError as error:
+                    post.end(error)
+
+    def _submit(self, posts: list[_Post]) -> None:
+        tickets = self._fleet.submit_many(post.request for post in posts)
+        for post, ticket in zip(posts, tickets, strict=True):
+            post.ticket = ticket
+        self._has_begun.set()
 
     async def _deliver(self) -> None:
         """Hand on rows and ends, until that is cancelled; what ends it ends every post."""
@@ -176,9 +204,11 @@ class FleetPosts:
 class _Post:
     """One post, whose end is kept for the task that awaits it, whenever that is cancelled."""
 
-    __slots__ = ("_end", "_waiter")
+    __slots__ = ("_end", "_waiter", "request", "ticket")
 
-    def __init__(self) -> None:
+    def __init__(self, request: Request) -> None:
+        self.request = request
+        self.ticket: Ticket | None = None  # once it was sent
         self._end: Ended | Exception | None = None
         self._waiter: asyncio.Future[None] | None = None
 

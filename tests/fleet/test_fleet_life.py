@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
 EVENT = b'data: {"choices":[{"delta":{"content":"%b"}}]}\n\n'
 DONE = b"data: [DONE]\n\n"
+TURNS = 100
 SECONDS = 60.0  # the most a process of a test may take: a guard, as pytest's own
 
 
@@ -411,6 +412,81 @@ def test_a_taker_whose_loop_ended_is_none() -> None:
         taking._log_destroy_pending = False  # type: ignore[attr-defined]
 
 
+class Gone(threading.Thread):
+    """A thread that is no more; whoever asks it lets others ask, too."""
+
+    def is_alive(self) -> bool:
+        time.sleep(0)
+        return False
+
+
+def test_one_of_many_gets_the_turn_of_a_taker_that_is_no_more() -> None:
+    """Also where threads are switched anywhere, as they are without a lock of Python's."""
+    dead, count = Gone(), 4
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        with Fleet() as fleet:
+            taking = fleet._taking
+            for _ in range(TURNS):
+                taking.turn["of"] = dead
+                got: list[threading.Thread] = []
+                ready, over = threading.Barrier(count), threading.Barrier(count)
+
+                def enter(ready: Any = ready, over: Any = over, got: Any = got) -> None:
+                    own = threading.current_thread()
+                    ready.wait()
+                    with suppress(InvalidRequestError):
+                        taking.enter(own)
+                        got.append(own)
+                    over.wait()  # while all are alive
+
+                each = [threading.Thread(target=enter) for _ in range(count)]
+                for thread in each:
+                    thread.start()
+                for thread in each:
+                    thread.join()
+                assert len(got) == 1
+                taking.leave(dead)
+                assert taking.turn == {"of": got[0]}  # one that is no more gives nothing back
+                taking.leave(got[0])
+                assert taking.turn == {}
+    finally:
+        sys.setswitchinterval(before)
+
+
+def test_threads_submit_while_another_takes() -> None:
+    """None is lost or comes twice, and each has its own rows."""
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    tags = range(4 * 50)
+    rows: Counter[int] = Counter()
+    ends: Counter[int] = Counter()
+    try:
+        with serving(whole) as server, Fleet(threads=2) as fleet:
+            # Lest the taker is done before they have begun.
+            last = fleet.submit(server.url, data=b"{}", tag=-1, at=time.monotonic_ns() + 10**15)
+
+            def submit(first: int) -> None:
+                for tag in tags[first::4]:
+                    fleet.submit(server.url, data=b"{}", tag=tag)
+
+            each = [threading.Thread(target=submit, args=(first,)) for first in range(4)]
+            for thread in each:
+                thread.start()
+            for batch in fleet.batches(max_wait=0.001):
+                rows.update(memoryview(batch.tag).tolist())
+                ends.update(ended.tag for ended in batch.ended)
+                if len(ends) == len(tags):
+                    last.cancel()
+            for thread in each:
+                thread.join()
+    finally:
+        sys.setswitchinterval(before)
+    assert ends == {-1: 1, **dict.fromkeys(tags, 1)}
+    assert rows == dict.fromkeys(tags, 2)
+
+
 async def test_a_thousand_fleets_leave_no_thread_and_no_descriptor() -> None:
     async with serve(whole) as server:
         await one(server.url)
@@ -567,6 +643,44 @@ LEAVE = "import os; sys.stdout.flush(); os._exit(0)"
 def test_a_process_ends_with_streams_running(end: str) -> None:
     with serving(held) as server:
         assert run(f"{EXIT}\n{end}", server.url) == 20
+
+
+IN_A_SUBINTERPRETER = """
+import json, sys
+try:
+    import _xxsubinterpreters as interpreters
+except ImportError:
+    import _interpreters as interpreters
+if sys.argv[2] == "first":
+    from tailrace.fleet import Fleet
+code = '''
+import warnings
+warnings.simplefilter("ignore", ResourceWarning)
+try:
+    from tailrace.fleet import Fleet
+except ImportError as error:
+    print("refused:", error)
+else:
+    fleet = Fleet()
+    fleet.submit(%r, data=b"{}")
+    print(len(next(fleet.batches())))
+''' % sys.argv[1]
+own = interpreters.create()
+interpreters.run_string(own, code)
+if sys.argv[3] == "ended":
+    interpreters.destroy(own)
+"""
+
+
+@pytest.mark.parametrize("imported", ["first", "there alone"])
+@pytest.mark.parametrize("end", ["ended", "left"])
+def test_a_subinterpreter_ends_with_streams_running(imported: str, end: str) -> None:
+    """From Python 3.12 on what is written in Rust is refused there, by name."""
+    with serving(held) as server:
+        command = [sys.executable, "-c", IN_A_SUBINTERPRETER, server.url, imported, end]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=SECONDS, check=False)  # noqa: S603 - ours
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == "1\n" or done.stdout.startswith("refused:")
 
 
 WAITING = """

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import json
+import signal
 import sys
 import time
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from aiohttp.typedefs import Handler
+    from loopback import Exchange
 
     from tailrace._over_fleet import Engine
 
@@ -127,6 +129,54 @@ async def test_what_is_cancelled_all_at_once_ends() -> None:
         assert [task.cancelled() for task in tasks] == [True] * 4
         with pytest.raises(NetworkError, match="stopped"):
             await posts.post(server.url, b"{}", {})
+
+
+async def test_a_post_that_cannot_be_sent_ends_no_other() -> None:
+    """Those of one turn of the loop are handed to the fleet together."""
+    async with serve(answered) as server, AsyncExitStack() as stack:
+        posts = FleetPosts(await stack.enter_async_context(Fleet(keep="body")))
+        delivering = asyncio.create_task(posts._deliver())
+        wrong = {"Cookie": "a=b"}
+        ends = await asyncio.gather(
+            *(posts.post(server.url, b"[%d]" % number, {}) for number in range(3)),
+            posts.post(server.url, b"[3]", wrong),
+            posts.post(server.url, b"[4]", {}),
+            return_exceptions=True,
+        )
+        await posts._stop(delivering)
+    assert [getattr(each, "body", None) for each in ends] == [b"[0]", b"[1]", b"[2]", None, b"[4]"]
+    assert "Cookie" in str(ends[3])
+    assert sorted(each.body for each in server.requests) == [b"[0]", b"[1]", b"[2]", b"[4]"]
+
+
+async def answered(exchange: Exchange) -> None:
+    await exchange.send_reply(exchange.body, "Content-Type: application/json")
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+async def test_the_commands_end_by_ctrl_c_as_without_a_fleet(tmp_path: Path, engine: str) -> None:
+    """By one of a load, by two of a batch, which waits for what is under way at the first."""
+    rows = tmp_path / "in.jsonl"
+    rows.write_text('{"prompt": "hello"}\n', "utf-8")
+    for words, count in ((["load"], 1), (["batch", str(rows), str(tmp_path / "out"), "--site"], 2)):
+        async with serve(hang) as server:
+            process = await asyncio.create_subprocess_exec(
+                *(sys.executable, "-m", "tailrace", *words, f"{server.url}/v1"),
+                *("--software", "openai", "--model", "m", "--engine", engine),
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=asyncio.subprocess.PIPE,
+                stderr=asyncio.subprocess.PIPE,
+            )
+            await server.got_request.wait()
+            said = b""
+            for left in range(count, 0, -1):
+                process.send_signal(signal.SIGINT)
+                if left > 1 and process.stderr is not None:
+                    said += await process.stderr.readuntil(b"again to cut")
+            _, rest = await process.communicate()
+        assert process.returncode == 130, said + rest
+        assert (said + rest).splitlines()[-1].startswith(b"interrupted")
+        assert b"Traceback" not in said + rest
 
 
 async def test_failures_are_counted_as_in_the_process() -> None:

@@ -7,10 +7,12 @@ import copy
 import json
 import pickle
 import ssl
+import subprocess
 import sys
 import time
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -72,6 +74,66 @@ async def test_json_and_what_is_offered() -> None:
     assert (third.body, third.headers["accept-encoding"]) == (b"{}", "identity")
     assert "content-type" not in second.headers
     assert not any("cookie" in each.headers for each in server.requests)
+
+
+async def test_requests_that_are_alike_in_part_are_each_sent_as_they_are() -> None:
+    """What is the same is checked once; a caller may change the headers that it gave."""
+    headers = {"X-One": "1"}
+    async with serve(yes) as server, Fleet(keep="text") as fleet:
+        fleet.submit(server.url, data=b"[0]", headers=headers)
+        headers["X-One"] = "2"
+        fleet.submit(server.url, data=b"[1]", headers=headers)
+        fleet.submit(server.url, json=[2], headers=headers)
+        fleet.submit(f"{server.url}/else", json=[3], headers=headers)
+        fleet.submit(server.url, json=[4], headers=MappingProxyType(headers))
+        fleet.submit(server.url, json=[5], headers=headers, dialect="text", tag=5)
+        for _ in range(2):
+            with pytest.raises(InvalidRequestError, match="Cookie"):
+                fleet.submit(server.url, json=[6], headers={"Cookie": "a=b"})
+        ends = {each.tag: each for each in await ended_of(fleet)}
+    sent = {each.body: each for each in server.requests}
+    assert sorted(sent) == [b"[%d]" % number for number in range(6)]
+    typed = {body: "content-type" in each.headers for body, each in sent.items()}
+    assert typed == {body: body not in (b"[0]", b"[1]") for body in sent}
+    ones = [sent[body].headers["x-one"] for body in sorted(sent)]
+    assert ones == ["1", "2", "2", "2", "2", "2"]
+    assert sent[b"[3]"].target.endswith("/else")
+    assert (ends[0].text, ends[5].text == WHOLE.decode()) == ("yes", True)
+
+
+async def test_authorities_are_read_for_the_first_https_url(
+    authority: Authority, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """To read them takes as long as hundreds of requests."""
+    monkeypatch.setenv("SSL_CERT_FILE", str(authority.file))
+    async with serve(yes) as server, serve(yes, tls=authority.server) as safe, Fleet() as fleet:
+        fleet.submit(server.url, json={})
+        assert [each.end for each in await ended_of(fleet)] == ["done"]
+        assert not fleet._engine.has_trust
+        fleet.submit_many(Request(safe.url, json={}) for _ in range(2))
+        assert fleet._engine.has_trust
+        assert [each.end for each in await ended_of(fleet)] == ["done"] * 2
+
+
+def test_a_system_without_files_is_told_from_one_without_stamps() -> None:
+    code = """
+import os, resource
+from tailrace.errors import TailraceError
+from tailrace.fleet import Fleet
+with Fleet(stamps="kernel"):
+    pass
+most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+resource.setrlimit(resource.RLIMIT_NOFILE, (os.dup(0), most))
+for stamps in (None, "kernel", "read"):
+    try:
+        Fleet(stamps=stamps)
+    except TailraceError as error:
+        print(type(error).__name__, error)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)  # noqa: S603 - ours
+    said = done.stdout.splitlines()
+    assert len(said) == 3
+    assert all(each.startswith("TailraceError the fleet cannot start: ") for each in said)
 
 
 async def test_it_is_sent_when_it_is_due() -> None:

@@ -173,7 +173,7 @@ class Run:
 
     async def _open(self, stack: AsyncExitStack) -> None:
         transport = self._site.transport
-        if not isinstance(transport, Transport):
+        if self._engine == "process" and not isinstance(transport, Transport):
             transport = await stack.enter_async_context(make_transport(transport))
         options: dict[str, Any] = {"transport": transport, "environment": self._environment}
         if self._plan.row_timeout is not None:

@@ -88,7 +88,7 @@ class AnthropicCall(ApiCall[AnthropicOptions]):
         fields = {
             "system": _system(messages),
             "temperature": options.temperature,
-            "top_p": options.top_p,
+            "top_p": _top_p(options),
             "top_k": options.top_k,
             "stop_sequences": options.stops,
             "tools": None if options.tools is None else _tools(options.tools),
@@ -130,6 +130,15 @@ _OF_ANSWERS = frozenset(
     {"max_tokens", "metadata", "stop_sequences", "stream", "temperature", "top_k", "top_p"}
 )
 """The fields of a request that say nothing of its own tokens, which a count does not take."""
+
+
+def _top_p(options: AnthropicOptions) -> float | None:
+    """Return the share of the tokens to choose from; None for all beside a temperature.
+
+    Newer models take one of the two, and clients that always send both mean the temperature by a
+    share of 1.
+    """
+    return None if options.top_p == 1 and options.temperature is not None else options.top_p
 
 
 # -- messages --------------------------------------------------------------------------------------

@@ -516,14 +516,21 @@ impl EventDecoder {
                 self.count(rest.len())?;
                 self.line.bytes.extend_from_slice(rest);
             }
-            // A field's name without a colon.
-            Fate::Open if piece.ended && split_field(&self.line.bytes).is_some() => {
-                self.count(self.line.bytes.len())?;
-            }
+            Fate::Open if piece.ended => self.count_name()?,
             Fate::Stray => self.extend_stray(rest)?,
             Fate::Open | Fate::Held | Fate::Dropped => {}
         }
         Ok(())
+    }
+
+    /// Counts a line that is a field's name without a colon. Where it begins another event, its
+    /// bytes are not those of the event before it.
+    fn count_name(&mut self) -> Result<(), LimitExceeded> {
+        let Some((field, _)) = split_field(&self.line.bytes) else { return Ok(()) };
+        if field == Field::Data {
+            self.begin_data();
+        }
+        self.count(self.line.bytes.len())
     }
 
     /// Finds out what the unfinished line is, as far as its beginning tells.

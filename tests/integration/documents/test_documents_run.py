@@ -37,6 +37,10 @@ NOT_RUN = [
     ),
     *[("docs/how-to/batch.md", "needs Ray, which is not in every environment")] * 3,
     *[("docs/how-to/evaluate.md", f"needs Inspect, which is installed apart; {ELSEWHERE}")] * 2,
+    *[
+        ("docs/how-to/evaluation-tools.md", f"needs {tool}, which is installed apart")
+        for tool in ("promptfoo", "lm-eval", "garak")
+    ],
     ("docs/how-to/load-test.md", "needs Locust, which replaces Python's threads and sockets"),
     ("docs/how-to/nginx.md", "needs a machine with a public name"),
     *[("docs/http-apis.md", f"needs the package anthropic; {ELSEWHERE}")] * 2,

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import gzip
 import json
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import aiohttp
 import pytest
@@ -31,6 +31,9 @@ from tailrace.replica import Replica
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
+
+
+HELLO = [{"role": "user", "content": "Hello"}]
 
 
 @pytest.fixture
@@ -221,6 +224,31 @@ async def test_a_model_that_is_none(gateway: RunningGateway, model: str) -> None
         assert reply.status == 404
         assert (await reply.json())["error"]["code"] == "model_not_found"
     assert outcomes(gateway) == {}
+
+
+@pytest.mark.parametrize(
+    ("path", "fields", "param"),
+    [
+        ("chat/completions", {"messages": HELLO, "max_tokens": 0}, "max_tokens"),
+        ("chat/completions", {"messages": HELLO, "n": 2, "max_tokens": 0}, "max_tokens"),
+        ("completions", {"prompt": "Hello", "max_tokens": 0}, "max_tokens"),
+        ("responses", {"input": "Hello", "max_output_tokens": 0}, "max_output_tokens"),
+        ("embeddings", {"input": "Hello", "encoding_format": "x"}, "encoding_format"),
+        ("embeddings", {"input": ""}, "input"),
+    ],
+)
+async def test_the_field_that_a_site_refuses_is_named(
+    replica: Replica, path: str, fields: dict[str, Any], param: str
+) -> None:
+    model = "text-embedding-3-small" if path == "embeddings" else "gpt-4o"
+    site = made("open", OpenAIProvider, f"{replica.url('openai')}/v1", default_model=model)
+    async with serving([site]) as gateway, aiohttp.ClientSession() as session:
+        body = {"model": f"open/{model}", **fields}
+        async with session.post(f"{gateway.base_url}/{path}", json=body) as reply:
+            assert reply.status == 400
+            error = (await reply.json())["error"]
+    assert error["message"].startswith("the site reported an error (HTTP 400): ")
+    assert error["param"] == param
 
 
 async def test_messages_without_text(gateway: RunningGateway, replica: Replica) -> None:

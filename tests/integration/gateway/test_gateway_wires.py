@@ -730,7 +730,7 @@ async def test_embeddings_come_from_the_site(client: openai.AsyncOpenAI, replica
             openai.BadRequestError,
             "api_base",
         ),
-        ({"model": "openai/text-embedding-3-small", "input": ""}, openai.BadRequestError, None),
+        ({"model": "openai/text-embedding-3-small", "input": ""}, openai.BadRequestError, "input"),
     ],
 )
 async def test_embeddings_that_cannot_be_had(

@@ -22,6 +22,7 @@ from tailrace.gateway._context import LAST_EVENT
 from tailrace.gateway._problems import logged_failure, problem_of, problem_response
 from tailrace.gateway._wires.event_stream import EventStream
 from tailrace.gateway._wires.fitting import dropped_header
+from tailrace.gateway._wires.site_errors import SITES_REFUSALS, named_field
 from tailrace.gateway._wires.stop_sequences import StopScanner
 from tailrace.gateway._wires.wire import Ending
 
@@ -209,8 +210,9 @@ class Answer:
         self._error = logged_failure(error, sites, environ)
         self._outcome = "truncated" if self._stream.end == "truncated" else "failed"
         problem = problem_of(error, sites, environ)
-        if isinstance(error, InvalidRequestError) and problem.param is None:
-            problem = _with_param(problem, self._request)
+        if problem.param is None:
+            named = _with_param if isinstance(error, InvalidRequestError) else _with_sites_param
+            problem = named(problem, self._request, error)
         self.problem = problem
         return problem
 
@@ -230,7 +232,17 @@ class Answer:
 _CHARACTERS_A_TOKEN = 4
 
 
-def _with_param(problem: Problem, request: ModelRequest) -> Problem:
+def _with_sites_param(problem: Problem, request: ModelRequest, error: TailraceError) -> Problem:
+    """Return the refusal of a site with the field that it names, by the wire's own name of it."""
+    known = {"messages", *request.options, *request.hints, *request.extra}
+    named = named_field(error, known) if problem.status in SITES_REFUSALS else None
+    if named is None:
+        return problem
+    name, place = named
+    return replace(problem, param=request.names.get(name, place))
+
+
+def _with_param(problem: Problem, request: ModelRequest, _: TailraceError) -> Problem:
     """Return the refusal of a protocol with the field that its message names."""
     first = re.match("[a-z_]{1,32}", problem.message)
     if first is not None and first[0] in request.options:

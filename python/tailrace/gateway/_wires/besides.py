@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from dataclasses import replace
 from itertools import pairwise
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, TypeAlias
 
@@ -28,6 +29,7 @@ from tailrace.gateway._wires.request import (
     read_object,
     refused,
 )
+from tailrace.gateway._wires.site_errors import SITES_REFUSALS, named_field
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
@@ -89,7 +91,11 @@ class _Questions:
         except TailraceError as error:
             model, _ = candidates[-1]
             environ = self._context.environment.environ
-            raise RefusedError.of(error, [model.upstream], environ) from None
+            refusal = RefusedError.of(error, [model.upstream], environ)
+            named = named_field(error, {"input", *asked.extra})
+            if named is not None and refusal.problem.status in SITES_REFUSALS:
+                refusal.problem = replace(refusal.problem, param=named[1])
+            raise refusal from None
 
     async def _told(
         self, caller: str | None, asked: ModelRequest, candidate: Candidate, question: Question
@@ -167,7 +173,7 @@ class Embeddings(_Questions):
         check_names(question, {"model"})
         check_depth([question])
         candidates = [(model, SiteRequest([], {})) for model in models]
-        asked = ModelRequest(model=target.id, messages=[])
+        asked = ModelRequest(model=target.id, messages=[], extra=question)
         return await self._ask(request, asked, candidates, lambda call: call.embeddings(question))
 
 

@@ -4,17 +4,19 @@ use crate::delta::{DeltaDecoder, End, OwnedDelta};
 use crate::prelude::*;
 
 use super::DeltaError;
-use super::queue::Queue;
 
 /// Bytes that a decoder is fed at most before its deltas are handed out: 16 KiB.
 const FED_BYTES: usize = 16 * 1024;
+
+/// Deltas that there stays room for while none wait.
+const KEPT_DELTAS: usize = 512;
 
 /// A delta decoder that is asked for one delta at a time.
 #[derive(Debug, Clone)]
 pub(super) struct Deltas<E> {
     pub(super) decoder: DeltaDecoder,
-    /// What was decoded and not handed out yet.
-    ready: Queue,
+    /// What was decoded and not handed out yet, the next one last.
+    ready: Vec<OwnedDelta>,
     state: State<E>,
 }
 
@@ -37,7 +39,7 @@ pub(super) enum Next<E> {
 
 impl<E> Deltas<E> {
     pub(super) fn new(decoder: DeltaDecoder) -> Self {
-        let mut deltas = Self { decoder, ready: Queue::default(), state: State::Reading };
+        let mut deltas = Self { decoder, ready: Vec::new(), state: State::Reading };
         // The caller may have fed it all that there is: more bytes may never come.
         deltas.notice_end();
         deltas
@@ -46,6 +48,9 @@ impl<E> Deltas<E> {
     pub(super) fn next(&mut self) -> Next<E> {
         if let Some(delta) = self.ready.pop() {
             return Next::Item(Ok(delta));
+        }
+        if self.ready.capacity() > KEPT_DELTAS {
+            self.ready = Vec::new();
         }
         if let State::Reading = self.state {
             return Next::Bytes;
@@ -70,12 +75,14 @@ impl<E> Deltas<E> {
         let (bytes, rest) = unread.split_at(unread.len().min(FED_BYTES));
         *unread = rest;
         self.decoder.feed(bytes, &mut self.ready);
+        self.ready.reverse();
         self.notice_end();
     }
 
     /// Ends the reply as the bytes have ended, or broke off with an error.
     pub(super) fn close(&mut self, error: Option<E>) {
         self.decoder.close(error.is_none(), &mut self.ready);
+        self.ready.reverse();
         self.end();
         if let Some(error) = error {
             self.state = State::Ending(Some(DeltaError::Read(error)));

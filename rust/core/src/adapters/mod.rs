@@ -59,7 +59,6 @@ mod error;
 mod events;
 #[cfg(feature = "std")]
 mod iterators;
-mod queue;
 #[cfg(feature = "tokio")]
 mod reads;
 #[cfg(feature = "stream")]

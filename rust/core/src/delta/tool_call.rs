@@ -257,6 +257,7 @@ fn read_signature<'a>(reader: &mut Reader<'a>) -> Result<Option<Text<'a>>, JsonE
         if key != *"google" {
             return reader.skip();
         }
+        signature = None;
         let read = |key: Text<'a>, reader: &mut Reader<'a>| {
             if key != *"thought_signature" {
                 return reader.skip();

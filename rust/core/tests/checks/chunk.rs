@@ -1,14 +1,16 @@
-//! The chunk decoder against readers of the whole tree that `serde_json` and `jiter` build (see
-//! `json` for what is put aside), as an event of several lines and as a body. The input is a
-//! chunk's text, or chooses what one is made of. Where a number, or a list with a number, is the
-//! content, what is delivered is not compared: it is as it was written, which a tree does not tell.
+//! The chunk decoder against a plain reader of the whole tree (`plain`), as an event of several
+//! lines and as a body. The input is a chunk's text, or chooses what one is made of.
 
 use arbitrary::{Result, Unstructured};
-use serde_json::{Map, Value};
+use serde::de::IgnoredAny;
 use tailrace_core::json::Reader;
-use tailrace_core::{DeltaDecoder, DeltaOptions, Dialect, End, ErrorKind};
+use tailrace_core::{
+    DeltaDecoder, DeltaOptions, DeltaSink, Dialect, End, ErrorKind, Ids, ToolCall,
+};
 
-use super::json::{by_jiter, by_serde, depth, strict, without_lone_surrogates};
+use super::json::{depth, strict};
+use super::plain::{Call, Plain, Told};
+use super::tree::{Tree, has_half, whole};
 
 pub fn check(data: &[u8]) {
     match data {
@@ -24,49 +26,122 @@ pub fn check(data: &[u8]) {
 }
 
 fn is_read_alike(text: &str) {
-    if depth(text) > 120 || text.trim_ascii() == "[DONE]" {
+    // A blank line at the end is an event of its own behind a line that is one.
+    let text = text.trim_ascii();
+    if depth(text) > 120 || text == "[DONE]" {
         return;
     }
-    let paired = without_lone_surrogates(&strict(text));
-    let is_json = by_jiter(&paired).is_some();
-    if !is_json {
+    if serde_json::from_str::<IgnoredAny>(&strict(text)).is_err() {
         return is_bad(text);
     }
-    for tree in [by_serde(&paired), by_jiter(&paired)].into_iter().flatten() {
-        match tree.as_object() {
-            Some(chunk) => {
-                is_read_as(text, &Plain::read(chunk));
-                is_answered_as(text, &Plain::read(chunk));
-            }
-            None => keeps_alive(text),
+    match Tree::of(text) {
+        Some(chunk @ Tree::Object(_)) => {
+            let plain = Plain::read(&chunk);
+            is_read_as(text, &plain);
+            is_answered_as(text, &plain);
         }
+        Some(_) => keeps_alive(text),
+        None => {}
     }
 }
 
 const CHUNK: &[&str] = &[
     "choices",
     "choices",
+    "choices",
     "usage",
+    "x_groq",
     "error",
     "id",
     "model",
     "thread_id",
     "message_id",
+    "type",
     "x",
     "\\u0069d",
 ];
-const CHOICE: &[&str] =
-    &["delta", "delta", "index", "message", "text", "finish_reason", "x", "d\\u0065lta"];
-const CONTENT: &[&str] =
-    &["content", "content", "role", "\\u0063ontent", "refusal", "tool_calls", "function_call"];
-const COUNTS: &[&str] = &["prompt_tokens", "completion_tokens", "total_tokens", "total_tokens"];
-const ERROR: &[&str] = &["message", "code"];
+const CHOICE: &[&str] = &[
+    "delta",
+    "delta",
+    "index",
+    "message",
+    "text",
+    "finish_reason",
+    "usage",
+    "error",
+    "x",
+    "d\\u0065lta",
+];
+const MESSAGE: &[&str] = &[
+    "content",
+    "content",
+    "role",
+    "\\u0063ontent",
+    "refusal",
+    "reasoning_content",
+    "thinking",
+    "audio",
+    "images",
+    "context",
+    "tool_calls",
+    "function_call",
+];
+const PART: &[&str] = &[
+    "type",
+    "type",
+    "text",
+    "value",
+    "content",
+    "thinking",
+    "reasoning",
+    "summary",
+    "refusal",
+    "thought",
+    "x",
+];
+const COUNTS: &[&str] = &[
+    "prompt_tokens",
+    "completion_tokens",
+    "total_tokens",
+    "input_tokens",
+    "output_tokens",
+    "cached_tokens",
+    "reasoning_tokens",
+    "prompt_cache_hit_tokens",
+    "cache_read_input_tokens",
+    "prompt_tokens_details",
+    "output_tokens_details",
+];
+const CALL: &[&str] = &["index", "id", "function", "custom", "extra_content"];
+const FUNCTION: &[&str] = &["name", "arguments", "input", "index"];
+
+/// The keys of the objects behind a key; whether they stand in a list there.
+fn inside(key: &str) -> Option<(&'static [&'static str], bool)> {
+    Some(match key {
+        "choices" => (CHOICE, true),
+        "delta" | "d\\u0065lta" | "message" => (MESSAGE, false),
+        "usage" | "prompt_tokens_details" | "output_tokens_details" => (COUNTS, false),
+        "x_groq" => (&["usage", "error"], false),
+        "error" => (&["message", "code"], false),
+        "audio" => (&["transcript", "data"], false),
+        "context" => (&["citations", "x"], false),
+        "content" | "\\u0063ontent" | "text" | "refusal" | "reasoning_content" | "thinking"
+        | "summary" => (PART, true),
+        "tool_calls" => (CALL, true),
+        "function" | "custom" | "function_call" => (FUNCTION, false),
+        "extra_content" => (&["google"], false),
+        "google" => (&["thought_signature"], false),
+        _ => return None,
+    })
+}
 
 #[rustfmt::skip]
-const LEAVES: [&str; 26] = [
-    "null", "true", "false", "0", "-0", "0.0", "0e5", "1", "7", "-1", "1.5", "18446744073709551615", "18446744073709551616",
-    "\"\"", "\"a\"", "\"stop\"", "\"\\u0061\\n\"", "\"\\ud83c\\udf89\"", "\"\\udf89\\ud83c!\"", "\"é\u{2028}\"", "{}", "[]", "[ ]",
-    "{\"content\":\"b\"}", "{\"name\":\"f\"}", "[0,{\"function\":{\"name\":\"f\"}}]",
+const LEAVES: [&str; 36] = [
+    "null", "true", "false", "0", "-0", "0.0", "0e5", "1", "7", "-1", "1.5", "18446744073709551615",
+    "18446744073709551616", "1e999", "NaN", "\"\"", "\"a\"", "\"stop\"", "\"error\"", "\"7\"",
+    "\" 8.0 \"", "\"0\"", "\"\\u0061\\n\"", "\"\\ud83c\\udf89\"", "\"\\udf89!\\ud83c\"",
+    "\"\\udf89\"", "\"é\u{2028}\"", "{}", "[]", "[ ]", "[1, \"b\"]", "\"text\"", "\"thinking\"",
+    "\"image_url\"", "{\"content\":\"b\"}", "{\"name\":\"f\"}",
 ];
 
 /// Writes an object with keys of these, some of them twice.
@@ -85,160 +160,94 @@ fn write_object(choices: &mut Unstructured<'_>, keys: &[&str], json: &mut String
 
 /// Writes what usually stands behind a key, or anything else.
 fn write_value(choices: &mut Unstructured<'_>, key: &str, json: &mut String) -> Result<()> {
-    let inner = match key {
-        "choices" | "delta" | "d\\u0065lta" | "message" | "usage" | "error"
-            if choices.ratio(7, 8)? =>
-        {
-            key
+    // Of texts the usual ones are no lists of parts.
+    let usual = if matches!(inside(key), Some((PART, _))) { 2 } else { 7 };
+    match inside(key) {
+        Some((keys, is_list)) if choices.ratio(usual, 8)? => {
+            if is_list && choices.ratio(7, 8)? {
+                return write_list(choices, keys, json);
+            }
+            write_object(choices, keys, json)
         }
         _ => {
             json.push_str(choices.choose(&LEAVES)?);
-            return Ok(());
-        }
-    };
-    match inner {
-        "choices" => {
-            json.push('[');
-            for number in 0..choices.int_in_range(0..=2)? {
-                json.push_str(if number > 0 { ", " } else { "" });
-                write_object(choices, CHOICE, json)?;
-            }
-            json.push(']');
             Ok(())
         }
-        "usage" => write_object(choices, COUNTS, json),
-        "error" => write_object(choices, ERROR, json),
-        _ => write_object(choices, CONTENT, json),
     }
 }
 
-/// What a plain reader takes from a chunk.
-#[derive(Debug)]
-pub struct Plain<'a> {
-    pub has_error: bool,
-    pub has_choices: bool,
-    /// What a stream's chunk tells; an error where a tree does not tell that.
-    pub content: Result<String, ()>,
-    /// What a body tells.
-    pub answer: Result<String, ()>,
-    /// A body's message holds what answers without words: a refusal, or a call of a tool.
-    pub is_wordless: bool,
-    pub finish_reason: Option<&'a str>,
-    pub usage: Option<[u64; 3]>,
-    pub ids: [Option<&'a str>; 5],
-}
-
-impl<'a> Plain<'a> {
-    pub fn read(chunk: &'a Map<String, Value>) -> Self {
-        let choices = chunk.get("choices").unwrap_or(&Value::Null);
-        let all = choices.as_array().map_or(&[][..], Vec::as_slice);
-        let choice = all.iter().filter_map(Value::as_object).find(|choice| is_first(choice));
-        let text = |value: Option<&'a Value>| {
-            value.and_then(Value::as_str).filter(|text| !text.is_empty())
-        };
-        let in_message =
-            |key| choice.map_or(Ok(String::new()), |choice| message_text(choice.get(key)));
-        let own_text = choice.map_or(Ok(String::new()), |choice| said(choice.get("text")));
-        let delta = choice.and_then(|choice| choice.get("delta")).filter(|delta| !delta.is_null());
-        let content = if delta.is_some() { in_message("delta") } else { own_text };
-        let finishes = choice.is_some_and(|choice| text(choice.get("finish_reason")).is_some());
-        let first_filled = |first: Result<String, ()>, second: Result<String, ()>| match first {
-            Ok(text) if text.is_empty() => second,
-            first => first,
-        };
-        let is_whole = delta.is_none() || finishes;
-        let answer = first_filled(in_message("message"), content.clone());
-        let content = if is_whole { first_filled(content, in_message("message")) } else { content };
-        Self {
-            has_error: chunk.get("error").is_some_and(is_truthy),
-            has_choices: !choices.is_null(),
-            content,
-            answer,
-            is_wordless: choice
-                .and_then(|choice| {
-                    choice
-                        .get("message")
-                        .filter(|message| message.is_object())
-                        .or(choice.get("delta"))
-                })
-                .is_some_and(answers_without_words),
-            finish_reason: text(choice.and_then(|choice| choice.get("finish_reason"))),
-            usage: chunk.get("usage").filter(|usage| usage.is_object()).map(counts),
-            ids: tailrace_core::Ids::NAMES.map(|name| text(chunk.get(name))),
+fn write_list(choices: &mut Unstructured<'_>, keys: &[&str], json: &mut String) -> Result<()> {
+    json.push('[');
+    for number in 0..choices.int_in_range(0..=2)? {
+        json.push_str(if number > 0 { ", " } else { "" });
+        if choices.ratio(7, 8)? {
+            write_object(choices, keys, json)?;
+        } else {
+            json.push_str(choices.choose(&LEAVES)?);
         }
     }
+    json.push(']');
+    Ok(())
 }
 
-/// The text of a delta or a message.
-fn message_text(message: Option<&Value>) -> Result<String, ()> {
-    match message {
-        Some(Value::Object(message)) => said(message.get("content")),
-        other => said(other),
+/// All that a decoder delivers; texts of a kind are joined.
+#[derive(Debug, Default)]
+struct Taken {
+    text: String,
+    reasoning: String,
+    refusal: String,
+    calls: Vec<Piece>,
+}
+
+/// A piece of a call: its number, id, name, arguments and signature.
+type Piece = (Option<u64>, Option<String>, Option<String>, String, Option<String>);
+
+impl DeltaSink for Taken {
+    fn text(&mut self, delta: &str) {
+        self.text.push_str(delta);
+    }
+
+    fn reasoning(&mut self, delta: &str) {
+        self.reasoning.push_str(delta);
+    }
+
+    fn refusal(&mut self, delta: &str) {
+        self.refusal.push_str(delta);
+    }
+
+    fn tool_call(&mut self, piece: ToolCall<'_>) {
+        let ToolCall { index, id, name, arguments, signature } = piece;
+        let [id, name, signature] = [id, name, signature].map(|text| text.map(str::to_owned));
+        self.calls.push((index, id, name, arguments.to_owned(), signature));
     }
 }
 
-/// The text that a value is; an error where a number is part of it.
-fn said(value: Option<&Value>) -> Result<String, ()> {
-    match value {
-        None | Some(Value::Null) => Ok(String::new()),
-        Some(Value::String(text)) => Ok(text.clone()),
-        Some(Value::Bool(value)) => Ok(value.to_string()),
-        Some(Value::Array(elements)) => {
-            elements.iter().map(|element| said(Some(element))).collect()
+impl Taken {
+    fn is_empty(&self) -> bool {
+        let Self { text, reasoning, refusal, calls } = self;
+        [text, reasoning, refusal].into_iter().all(String::is_empty) && calls.is_empty()
+    }
+
+    fn is(&self, told: &Told, json: &str) {
+        assert_eq!(self.text, whole(&told.text), "{json:?}");
+        assert_eq!(self.reasoning, whole(&told.reasoning), "{json:?}");
+        assert_eq!(self.refusal, whole(&told.refusal), "{json:?}");
+        let (pieces, halves) = self.calls.split_at(told.calls.len().min(self.calls.len()));
+        assert_eq!(pieces.len(), told.calls.len(), "{json:?}");
+        // What pieces of arguments end with waits for the end.
+        assert!(halves.iter().all(|(_, _, _, half, _)| half == "\u{fffd}"), "{json:?}");
+        let is_cut = |call: &Call| matches!(&call.arguments, Tree::Text(text) if has_half(text));
+        let is_cut = told.calls.iter().any(is_cut);
+        for ((index, id, name, arguments, signature), call) in pieces.iter().zip(&told.calls) {
+            assert_eq!((id, name, signature), (&call.id, &call.name, &call.signature), "{json:?}");
+            assert_eq!(index.is_some(), call.is_numbered, "{json:?}");
+            match &call.arguments {
+                Tree::Null => assert_eq!(arguments, "", "{json:?}"),
+                Tree::Text(text) => assert!(is_cut || arguments == text, "{json:?}"),
+                // As they are written.
+                tree => assert_eq!(Tree::of(arguments).as_ref(), Some(tree), "{json:?}"),
+            }
         }
-        Some(Value::Object(members)) if members.is_empty() => Ok(String::new()),
-        // What is made of these objects is compared elsewhere.
-        Some(Value::Number(_) | Value::Object(_)) => Err(()),
-    }
-}
-
-/// The counts, whose total is the sum where it is not told.
-#[expect(
-    clippy::cast_possible_truncation,
-    clippy::cast_sign_loss,
-    reason = "a number that is whole and not negative"
-)]
-fn counts(usage: &Value) -> [u64; 3] {
-    let count = |key| {
-        let count = usage.get(key)?;
-        let whole = count.as_f64().filter(|count| count.fract() == 0.0 && *count >= 0.0);
-        count.as_u64().or_else(|| whole.map(|count| count as u64)).filter(|count| *count < u64::MAX)
-    };
-    let [prompt, completion] =
-        ["prompt_tokens", "completion_tokens"].map(|key| count(key).unwrap_or(0));
-    let total = count("total_tokens").filter(|total| *total > 0);
-    [prompt, completion, total.unwrap_or(prompt.saturating_add(completion))]
-}
-
-fn answers_without_words(message: &Value) -> bool {
-    let refuses = match message.get("refusal") {
-        None | Some(Value::Null | Value::Bool(_)) => false,
-        Some(Value::Number(_)) => true,
-        Some(refusal) => is_truthy(refusal),
-    };
-    let calls = match message.get("tool_calls") {
-        Some(Value::Array(calls)) => calls.iter().any(Value::is_object),
-        calls => calls.is_some_and(Value::is_object),
-    };
-    refuses || calls || message.get("function_call").is_some_and(Value::is_object)
-}
-
-fn is_first(choice: &Map<String, Value>) -> bool {
-    match choice.get("index") {
-        None | Some(Value::Null) => true,
-        Some(Value::String(index)) => index.parse() == Ok(0.0),
-        Some(index) => index.as_f64() == Some(0.0),
-    }
-}
-
-fn is_truthy(value: &Value) -> bool {
-    match value {
-        Value::Null => false,
-        Value::Bool(value) => *value,
-        Value::Number(number) => number.as_f64() != Some(0.0),
-        Value::String(text) => !text.is_empty(),
-        Value::Array(elements) => !elements.is_empty(),
-        Value::Object(members) => !members.is_empty(),
     }
 }
 
@@ -247,87 +256,92 @@ fn event(text: &str) -> String {
     format!("data: {}\n\n", text.replace('\n', "\ndata: "))
 }
 
-fn decode(input: &str) -> (Vec<String>, DeltaDecoder) {
+fn decode<S: DeltaSink + Default>(input: &str) -> (S, DeltaDecoder) {
     let mut decoder = DeltaDecoder::new(Dialect::OpenAi, DeltaOptions::default());
-    let mut deltas = Vec::new();
-    decoder.feed(input.as_bytes(), &mut deltas);
-    (deltas, decoder)
+    let mut sink = S::default();
+    decoder.feed(input.as_bytes(), &mut sink);
+    (sink, decoder)
 }
 
-/// Neither is there a delta, nor is the event bad; a list may hold an error.
+/// Neither is there a delta, nor is the event bad; a list may hold an error, and a line of a text
+/// may be an event.
 fn keeps_alive(text: &str) {
-    let (deltas, decoder) = decode(&event(text));
-    assert_eq!((deltas.len(), decoder.bad_events()), (0, 0), "{text:?}");
+    let (taken, decoder) = decode::<Taken>(&event(text));
+    let begins_event = |line: &str| line.trim() == "[DONE]" || line.trim_start().starts_with('{');
+    if text.contains('\n') && text.lines().any(begins_event) {
+        return;
+    }
+    assert!(taken.is_empty() && decoder.bad_events() == 0, "{text:?}");
     assert!(decoder.end() == End::Open || text.contains('{'), "{text:?}");
 }
 
 /// What is no JSON is bad, unless it is an error's text, or some of its lines are events, or an
 /// object stands in front of what a program printed.
 fn is_bad(text: &str) {
-    let (deltas, decoder) = decode(&event(text));
+    let (taken, decoder) = decode::<Taken>(&event(text));
     let object = Reader::new(text).raw().is_ok_and(|value| value.starts_with('{'));
     if text.contains('\n') || decoder.end() == End::Failed || object {
         return;
     }
     let is_there = !text.trim().is_empty();
-    assert_eq!((deltas.len(), decoder.bad_events()), (0, is_there.into()), "{text:?}");
+    assert!(taken.is_empty() && decoder.bad_events() == u64::from(is_there), "{text:?}");
     assert_eq!(decoder.end(), End::Open, "{text:?}");
 }
 
-fn tells(decoder: &DeltaDecoder, plain: &Plain<'_>, text: &str) {
-    let usage = decoder
-        .usage()
-        .map(|usage| [usage.prompt_tokens, usage.completion_tokens, usage.total_tokens]);
-    assert_eq!(usage, plain.usage, "{text:?}");
-    let ids = tailrace_core::Ids::NAMES.map(|name| decoder.ids().get(name));
+fn tells(decoder: &DeltaDecoder, plain: &Plain, text: &str) {
+    assert_eq!(decoder.usage(), plain.usage.as_ref(), "{text:?}");
+    let ids = Ids::NAMES.map(|name| decoder.ids().get(name).map(str::to_owned));
     assert_eq!(ids, plain.ids, "{text:?}");
 }
 
-fn is_read_as(text: &str, plain: &Plain<'_>) {
-    let (deltas, decoder) = decode(&event(text));
+fn is_read_as(text: &str, plain: &Plain) {
+    let input = event(text);
+    let (mut taken, mut decoder) = decode::<Taken>(&input);
     assert_eq!((decoder.events(), decoder.bad_events()), (1, 0), "{text:?}");
     tells(&decoder, plain, text);
-    if plain.has_error {
+    let finish_reason = plain.finish_reason.as_deref().filter(|_| !plain.has_error);
+    assert_eq!(decoder.finish_reason(), finish_reason, "{text:?}");
+    // Of what is no chunk it is another rule whether it tells an error.
+    let may_fail = plain.is_foreign() && decoder.end() == End::Failed;
+    if plain.has_error || plain.fails_in_choice || may_fail {
         assert_eq!(decoder.error().map(|error| error.kind), Some(ErrorKind::Upstream), "{text:?}");
-        assert_eq!((deltas.len(), decoder.end()), (0, End::Failed), "{text:?}");
-    } else if decoder.end() == End::Failed {
-        // An error in another dress, of which the plain reader knows nothing.
-        assert!(!plain.has_choices || text.contains("error"), "{text:?}");
-    } else {
-        assert_eq!(decoder.end(), End::Open, "{text:?}");
-        if let Ok(content) = &plain.content {
-            // Half a character waits for the other, unless a whole message ends with it.
-            let without_half = |text: &str| text.trim_end_matches('\u{fffd}').to_owned();
-            assert_eq!(without_half(&deltas.concat()), without_half(content), "{text:?}");
-        }
-        assert_eq!(decoder.finish_reason(), plain.finish_reason, "{text:?}");
+        assert!(taken.is_empty() && decoder.end() == End::Failed, "{text:?}");
+        return;
     }
+    assert_eq!(decoder.end(), End::Open, "{text:?}");
+    // Half a character waits for the other until then.
+    decoder.close(true, &mut taken);
+    taken.is(&plain.event, text);
+    let (mut only_text, mut decoder) = decode::<String>(&input);
+    decoder.close(true, &mut only_text);
+    assert_eq!(only_text, taken.text, "{text:?}");
 }
 
 /// The same text as a body: framed as JSON when it begins with a brace.
-fn is_answered_as(text: &str, plain: &Plain<'_>) {
-    let (mut deltas, mut decoder) = decode(text);
-    decoder.close(true, &mut deltas);
-    tells(&decoder, plain, text);
+fn is_answered_as(text: &str, plain: &Plain) {
+    let (mut taken, mut decoder) = decode::<Taken>(text);
+    decoder.close(true, &mut taken);
     let kind = decoder.error().map(|error| error.kind);
-    if plain.has_error {
-        assert_eq!(kind, Some(ErrorKind::Upstream), "{text:?}");
-    } else if !plain.has_choices {
-        assert!(matches!(kind, Some(ErrorKind::Upstream | ErrorKind::NotAStream)), "{text:?}");
-    } else {
-        let Ok(answer) = &plain.answer else { return };
-        // Some finish reasons tell a failure, too.
-        let may_fail = text.contains("error") || plain.finish_reason.is_some();
-        if kind == Some(ErrorKind::Upstream) && may_fail {
-            return;
-        }
-        assert_eq!(&deltas.concat(), answer, "{text:?}");
-        if answer.is_empty() && !plain.is_wordless {
-            assert_eq!(kind, Some(ErrorKind::Empty), "{text:?}");
-        } else {
-            assert_eq!(decoder.end(), End::Done, "{text:?}");
-        }
+    if !(plain.has_choices || plain.has_error) {
+        // It may tell an error, by another rule; and a line of it may be an event.
+        let is_error = matches!(kind, Some(ErrorKind::Upstream | ErrorKind::NotAStream));
+        assert!(is_error && taken.is_empty() || text.contains("\ndata:"), "{text:?}");
         return;
     }
-    assert_eq!((decoder.end(), deltas.len()), (End::Failed, 0), "{text:?}");
+    tells(&decoder, plain, text);
+    if plain.has_error || plain.fails_in_choice {
+        assert_eq!((kind, decoder.end()), (Some(ErrorKind::Upstream), End::Failed), "{text:?}");
+        assert!(taken.is_empty(), "{text:?}");
+        return;
+    }
+    taken.is(&plain.body, text);
+    assert_eq!(decoder.finish_reason(), plain.finish_reason.as_deref(), "{text:?}");
+    let expected = match plain.body.answers() {
+        _ if plain.tells_failure() => Some(ErrorKind::Upstream),
+        true => None,
+        false => Some(ErrorKind::Empty),
+    };
+    assert_eq!(kind, expected, "{text:?}");
+    let end = if expected.is_none() { End::Done } else { End::Failed };
+    assert_eq!(decoder.end(), end, "{text:?}");
 }

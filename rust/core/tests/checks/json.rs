@@ -51,7 +51,7 @@ fn builds_what_the_others_build(text: &str) {
 }
 
 /// What `serde_json` builds; `None` where it does not, which for JSON can only be a number's range.
-pub fn by_serde(json: &str) -> Option<Value> {
+fn by_serde(json: &str) -> Option<Value> {
     match serde_json::from_str(json) {
         Ok(value) => Some(value),
         Err(error) => {
@@ -65,7 +65,7 @@ pub fn by_serde(json: &str) -> Option<Value> {
 }
 
 /// What `jiter` builds.
-pub fn by_jiter(json: &str) -> Option<Value> {
+fn by_jiter(json: &str) -> Option<Value> {
     JsonValue::parse(json.as_bytes(), false).ok().map(|value| from_jiter(&value))
 }
 
@@ -180,7 +180,12 @@ pub fn depth(text: &str) -> usize {
 }
 
 /// The text with the escape of each lone surrogate made that of U+FFFD.
-pub fn without_lone_surrogates(text: &str) -> String {
+fn without_lone_surrogates(text: &str) -> String {
+    with_lone_surrogates(text, |_| "\\ufffd".to_owned())
+}
+
+/// The text with something else for the escape of each lone surrogate.
+pub fn with_lone_surrogates(text: &str, instead: impl Fn(u32) -> String) -> String {
     let mut paired = String::with_capacity(text.len());
     let mut rest = text;
     while let Some(at) = rest.find('\\') {
@@ -190,8 +195,8 @@ pub fn without_lone_surrogates(text: &str) -> String {
         let next = unit.and_then(|_| escaped_unit(&rest[6..]));
         let length = match (unit, next) {
             (Some(0xD800..0xDC00), Some(0xDC00..0xE000)) => 12,
-            (Some(0xD800..0xE000), _) => {
-                paired.push_str("\\ufffd");
+            (Some(unit @ 0xD800..0xE000), _) => {
+                paired.push_str(&instead(unit));
                 rest = &rest[6..];
                 continue;
             }

@@ -10,11 +10,13 @@ pub mod delta;
 pub mod json;
 pub mod oracle;
 pub mod page;
+pub mod plain;
 pub mod repeats;
 pub mod sign;
 pub mod sse;
 pub mod text;
 pub mod tokens;
+pub mod tree;
 
 /// A comparison, under the name of its fuzz target.
 pub type Check = (&'static str, fn(&[u8]));

@@ -1,6 +1,8 @@
 //! The fleet and its tickets.
 
+use std::io::ErrorKind;
 use std::os::fd::IntoRawFd;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use pyo3::prelude::*;
@@ -65,9 +67,36 @@ impl Trust {
     }
 }
 
-/// URL, headers, body, tag, due time, dialect.
-type Given =
-    (PyBackedStr, Vec<(PyBackedStr, PyBackedStr)>, PyBackedBytes, i64, Option<i64>, PyBackedStr);
+/// The head of requests: where they are sent, with which headers, and the dialect of replies.
+#[pyclass(frozen, module = "tailrace_fleet._native")]
+pub struct Head(Arc<tailrace_fleet_engine::Head>);
+
+#[pymethods]
+impl Head {
+    #[new]
+    #[allow(clippy::needless_pass_by_value)] // as Python's list is handed over
+    fn new(
+        py: Python<'_>,
+        url: &str,
+        headers: Vec<(PyBackedStr, PyBackedStr)>,
+        dialect: &str,
+    ) -> PyResult<Self> {
+        let headers = headers.iter().map(|(name, value)| (&**name, &**value));
+        let head = tailrace_fleet_engine::Head::new(url, headers);
+        let mut head = head.map_err(|bad| match bad {
+            BadRequest::Url => invalid(py, "the URL is malformed"),
+            BadRequest::Header => invalid(py, "a header cannot be sent as it is"),
+        })?;
+        head.dialect = match dialect {
+            AUTO => None,
+            name => Some(name.parse::<Dialect>().map_err(|bad| invalid(py, &bad.to_string()))?),
+        };
+        Ok(Self(Arc::new(head)))
+    }
+}
+
+/// Head, body, tag, due time.
+type Given = (Py<Head>, PyBackedBytes, i64, Option<i64>);
 
 /// Seconds, `None` for no clock: connect, first byte, idle, total.
 type Seconds = (Option<f64>, Option<f64>, Option<f64>, Option<f64>);
@@ -93,19 +122,13 @@ impl Engine {
         timeouts: Seconds,
         max_reply_bytes: Option<u64>,
         proxy: Option<(PyBackedStr, Option<PyBackedBytes>)>,
-        trust: &Trust,
+        trust: Option<&Trust>,
     ) -> PyResult<Self> {
         let keep = Keep::NAMES.iter().find(|(name, _)| *name == keep);
         let keep = keep.ok_or_else(|| invalid(py, "keep is unknown"))?.1;
-        let stamps = match stamps {
-            Some("kernel") => Stamps::Kernel,
-            Some(_) => Stamps::Read,
-            None => Stamps::best(),
-        };
-        if !stamps.are_known() {
-            return Err(invalid(py, "stamps='kernel' needs Linux: leave it out, or use 'read'"));
-        }
-        let trust = trust.0.clone();
+        let stamps =
+            stamps.map(|name| if name == "kernel" { Stamps::Kernel } else { Stamps::Read });
+        let trust = trust.map(|trust| trust.0.clone());
         let proxy = proxy.map(|proxy| proxy_of(py, &proxy)).transpose()?;
         let timeouts = timeouts_of(timeouts);
         let coalesce = coalesce.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
@@ -120,14 +143,29 @@ impl Engine {
             proxy,
             trust,
         };
-        py.detach(|| Fleet::new(settings)).map(Self).map_err(|error| unstarted(py, &error))
+        apart(py, || Fleet::new(settings)).map(Self).map_err(|error| match error.kind() {
+            ErrorKind::Unsupported => {
+                invalid(py, "stamps='kernel' needs Linux: leave it out, or use 'read'")
+            }
+            _ => unstarted(py, &error),
+        })
     }
 
-    /// Send requests: URL, headers, body, tag, due time, dialect.
+    /// Whether it was told whom to trust.
+    #[getter]
+    fn has_trust(&self) -> bool {
+        self.0.has_trust()
+    }
+
+    /// Trust these over TLS, unless it was told whom to.
+    fn trust(&self, trust: &Trust) {
+        self.0.trust(trust.0.clone());
+    }
+
+    /// Send requests: head, body, tag, due time.
     fn submit(&self, py: Python<'_>, requests: Vec<Given>) -> PyResult<Vec<Ticket>> {
         self.check(py)?;
-        let requests = requests.into_iter().map(|given| request_of(py, &given));
-        let requests = requests.collect::<PyResult<Vec<Request>>>()?;
+        let requests = requests.into_iter().map(request_of).collect();
         let tickets = self.0.submit(requests).ok_or_else(|| closed(py))?;
         Ok(tickets.into_iter().map(Ticket).collect())
     }
@@ -169,7 +207,7 @@ impl Engine {
         let begin = Instant::now();
         loop {
             let left = most.saturating_sub(begin.elapsed());
-            let has_rung = py.detach(|| self.0.wait(left.min(SLICE)));
+            let has_rung = apart(py, || self.0.wait(left.min(SLICE)));
             py.check_signals()?;
             if has_rung || left <= SLICE {
                 return Ok(());
@@ -199,6 +237,12 @@ impl Engine {
         self.0.under_way()
     }
 
+    /// Whether this process made it, and not one that it was forked from.
+    #[getter]
+    fn is_ours(&self) -> bool {
+        self.0.is_ours()
+    }
+
     /// Whether it is closed; in a forked process it is.
     #[getter]
     fn is_closed(&self) -> bool {
@@ -207,7 +251,7 @@ impl Engine {
 
     /// Drop all streams and end the threads.
     fn close(&self, py: Python<'_>) {
-        py.detach(|| self.0.close());
+        apart(py, || self.0.close());
     }
 }
 
@@ -217,20 +261,19 @@ impl Engine {
     }
 }
 
-fn request_of(py: Python<'_>, given: &Given) -> PyResult<Request> {
-    let (url, headers, body, tag, at, dialect) = given;
-    let headers = headers.iter().map(|(name, value)| (&**name, &**value));
-    let mut request =
-        Request::new(url, headers, body.to_vec().into()).map_err(|bad| match bad {
-            BadRequest::Url => invalid(py, "the URL is malformed"),
-            BadRequest::Header => invalid(py, "a header cannot be sent as it is"),
-        })?;
-    (request.tag, request.at) = (*tag, *at);
-    request.dialect = match &**dialect {
-        AUTO => None,
-        name => Some(name.parse::<Dialect>().map_err(|bad| invalid(py, &bad.to_string()))?),
-    };
-    Ok(request)
+/// Does something that takes a while, and meanwhile lets Python do something else. Not while the
+/// interpreter ends: who gives its lock back then, and is not the thread that ends it, or is in a
+/// subinterpreter, never gets it again.
+fn apart<T: Send>(py: Python<'_>, work: impl FnOnce() -> T + Send) -> T {
+    let sys = PyModule::import(py, "sys");
+    let is_ending = sys.and_then(|sys| sys.call_method0("is_finalizing")?.extract());
+    if is_ending.unwrap_or(true) { work() } else { py.detach(work) }
+}
+
+fn request_of((head, body, tag, at): Given) -> Request {
+    let mut request = Request::new(Arc::clone(&head.get().0), body.to_vec().into());
+    (request.tag, request.at) = (tag, at);
+    request
 }
 
 fn proxy_of(

@@ -107,7 +107,7 @@ impl Facts {
 
     /// The request's headers, in the same way.
     fn sent_headers<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
-        dict_of(py, &self.0.sent_headers)
+        dict_of(py, self.0.sent_headers())
     }
 
     /// Tokens: of the prompt, of the answer, of both, from a cache, of reasoning.
@@ -216,11 +216,14 @@ impl Facts {
 fn dict_of<'py>(py: Python<'py>, headers: &HeaderMap) -> PyResult<Bound<'py, PyDict>> {
     let dict = PyDict::new(py);
     for name in headers.keys() {
-        if let Some(value) = headers.get(name) {
-            let value = PyBytes::new(py, value.as_bytes());
-            let value = value.call_method1("decode", ("utf-8", "surrogateescape"))?;
+        let Some(value) = headers.get(name) else { continue };
+        if let Ok(value) = std::str::from_utf8(value.as_bytes()) {
             dict.set_item(name.as_str(), value)?;
+            continue;
         }
+        let value = PyBytes::new(py, value.as_bytes());
+        let value = value.call_method1("decode", ("utf-8", "surrogateescape"))?;
+        dict.set_item(name.as_str(), value)?;
     }
     Ok(dict)
 }

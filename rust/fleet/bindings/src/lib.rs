@@ -20,7 +20,7 @@ mod _native {
     use tailrace_fleet_engine::Kind;
 
     #[pymodule_export]
-    use super::engine::{Engine, Ticket, Trust};
+    use super::engine::{Engine, Head, Ticket, Trust};
     #[pymodule_export]
     use super::facts::Facts;
     #[pymodule_export]

@@ -3,7 +3,7 @@
 use std::future::Future;
 use std::io;
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -23,6 +23,7 @@ use crate::clock::Clock;
 use crate::fault::{ConnectFault, Fault, NameNotFound};
 use crate::settings::{Proxy, Settings, Stamps};
 use crate::stamped::{Stamp, Stamped};
+use crate::tls::Trust;
 use crate::tunnel;
 use crate::upload::Upload;
 
@@ -30,20 +31,25 @@ use crate::upload::Upload;
 #[derive(Clone)]
 pub(crate) struct Connector {
     tcp: HttpConnector<Resolver>,
-    tls: TlsConnector,
+    trust: Arc<OnceLock<Trust>>,
     proxy: Option<Arc<Proxy>>,
-    clock: Clock,
-    stamps: Stamps,
+    pub(crate) clock: Clock,
+    pub(crate) stamps: Stamps,
 }
 
 impl Connector {
-    pub(crate) fn new(settings: &Settings, clock: Clock) -> Self {
+    pub(crate) fn new(
+        settings: &Settings,
+        clock: Clock,
+        stamps: Stamps,
+        trust: Arc<OnceLock<Trust>>,
+    ) -> Self {
         Self {
             tcp: tcp_of(Resolver(GaiResolver::new()), settings.timeouts.connect),
-            tls: TlsConnector::from(Arc::clone(&settings.trust.0)),
+            trust,
             proxy: settings.proxy.clone().map(Arc::new),
             clock,
-            stamps: settings.stamps,
+            stamps,
         }
     }
 
@@ -100,7 +106,11 @@ impl Connector {
             let reason = "no certificate can be valid for the host's name".to_owned();
             ConnectFault(Fault::Tls { proxy, reason, is_distrusted: false })
         })?;
-        let shaken = self.tls.connect(name, io).await;
+        let Some(trust) = self.trust.get() else {
+            let reason = "nobody was named who is to be trusted".to_owned();
+            return Err(ConnectFault(Fault::Tls { proxy, reason, is_distrusted: true }));
+        };
+        let shaken = TlsConnector::from(Arc::clone(&trust.0)).connect(name, io).await;
         shaken.map_err(|error| ConnectFault(Fault::of_handshake(&error, proxy)))
     }
 }

@@ -1,9 +1,12 @@
 //! What became of a stream.
 
+use std::sync::Arc;
+
 use http::{HeaderMap, Uri};
 use tailrace_core::{Collected, End, Ids, ReplyError, Usage};
 
 use crate::fault::Fault;
+use crate::request::Head;
 
 /// How a stream ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -23,8 +26,8 @@ pub struct Ended {
     pub tag: i64,
     /// What was asked, as it was given.
     pub url: Uri,
-    /// The request's headers, of which an error may hold nothing that is secret.
-    pub sent_headers: HeaderMap,
+    /// What the request had in common with others.
+    pub(crate) head: Arc<Head>,
     /// How it ended.
     pub ending: Ending,
     /// The decoder's error.
@@ -70,15 +73,17 @@ pub struct Ended {
 }
 
 impl Ended {
+    /// The request's headers, of which an error may hold nothing that is secret.
+    pub fn sent_headers(&self) -> &HeaderMap {
+        &self.head.headers
+    }
+
     /// The record of a stream of which nothing is known yet.
-    pub(crate) fn new(tag: i64, url: Uri, mut sent_headers: HeaderMap) -> Self {
-        for value in sent_headers.values_mut() {
-            value.set_sensitive(true); // so that none is shown
-        }
+    pub(crate) fn new(tag: i64, head: Arc<Head>) -> Self {
         Self {
             tag,
-            url,
-            sent_headers,
+            url: head.uri.clone(),
+            head,
             ending: Ending::Unopened,
             error: None,
             fault: None,
@@ -107,14 +112,12 @@ impl Ended {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use http::HeaderValue;
 
     #[test]
     fn no_header_that_was_sent_is_shown() {
-        let mut sent = HeaderMap::new();
-        sent.insert("x-api-key", HeaderValue::from_static("secret"));
-        let ended = Ended::new(1, Uri::from_static("http://h/"), sent);
-        assert_eq!(ended.sent_headers["x-api-key"], "secret");
+        let head = Head::new("http://h/", [("x-api-key", "secret")]).unwrap();
+        let ended = Ended::new(1, Arc::new(head));
+        assert_eq!(ended.sent_headers()["x-api-key"], "secret");
         assert!(!format!("{ended:?}").contains("secret"));
     }
 }

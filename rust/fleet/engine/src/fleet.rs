@@ -4,7 +4,7 @@ use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -12,11 +12,13 @@ use tokio::runtime::Builder;
 use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 
 use crate::clock::Clock;
+use crate::connecting::Connector;
 use crate::job::{Job, Ticket};
 use crate::outbox::{Due, Taken, Waiting, lock};
 use crate::request::Request;
 use crate::settings::{Settings, Stamps};
 use crate::shared::Shared;
+use crate::tls::Trust;
 use crate::worker::{self, Command};
 
 /// Threads that look up names, of each runtime.
@@ -31,6 +33,7 @@ pub struct Fleet {
     stamps: Stamps,
     /// Held, so that the system takes the times.
     _stamping: Option<OwnedFd>,
+    trust: Arc<OnceLock<Trust>>,
     waiting: Arc<Waiting>,
     threads: Vec<Thread>,
     next: AtomicUsize,
@@ -48,10 +51,11 @@ impl Fleet {
     /// Starts the threads.
     ///
     /// # Errors
-    /// Where the system has no more threads or descriptors, or no times of the kernel.
+    /// Where the system has no more threads or descriptors; `Unsupported` where the kernel is to take
+    /// the times, and cannot.
     pub fn new(settings: Settings) -> io::Result<Self> {
-        let stamps = settings.stamps;
-        let stamping = stamps.turn_on()?;
+        let (stamps, stamping) = Stamps::begin(settings.stamps)?;
+        let trust = Arc::new(settings.trust.clone().map_or_else(OnceLock::new, OnceLock::from));
         let (clock, threads) = (Clock::new(), settings.threads.max(1));
         let (waiting, settings) = (Arc::new(Waiting::new(settings.max_rows)), Arc::new(settings));
         let mut fleet = Self {
@@ -59,13 +63,15 @@ impl Fleet {
             clock,
             stamps,
             _stamping: stamping,
+            trust: Arc::clone(&trust),
             waiting: Arc::clone(&waiting),
             threads: Vec::with_capacity(threads),
             next: AtomicUsize::new(0),
             is_closed: AtomicBool::new(false),
         };
         for number in 0..threads {
-            let shared = Shared::new(Arc::clone(&settings), clock, Arc::clone(&waiting));
+            let connector = Connector::new(&settings, clock, stamps, Arc::clone(&trust));
+            let shared = Shared::new(Arc::clone(&settings), connector, Arc::clone(&waiting));
             fleet.threads.push(Thread::start(number, Arc::new(shared))?);
         }
         Ok(fleet)
@@ -74,6 +80,17 @@ impl Fleet {
     /// Whether this process has the threads: a fork has none, and may do nothing but drop it.
     pub fn is_ours(&self) -> bool {
         self.process == std::process::id()
+    }
+
+    /// Whether it was told whom to trust over TLS.
+    pub fn has_trust(&self) -> bool {
+        self.trust.get().is_some()
+    }
+
+    /// Has it trust these over TLS, unless it was told before.
+    pub fn trust(&self, trust: Trust) {
+        // Whoever else told it first did so just now.
+        let _ = self.trust.set(trust);
     }
 
     /// Where the times of its reads are taken.

@@ -42,10 +42,12 @@ mod system {
     /// connection's first packet on; the very first time it begins a moment later.
     ///
     /// # Errors
-    /// Where it takes none: what stands for Linux need not know them.
+    /// `Unsupported` where it takes none: what stands for Linux need not know them. Else the
+    /// system's: it has no socket left.
     pub(crate) fn turned_on() -> io::Result<OwnedFd> {
         let tcp = socket(AddressFamily::Inet, SockType::Stream, SockFlag::SOCK_CLOEXEC, None)?;
-        setsockopt(&tcp, ReceiveTimestampns, &true)?;
+        let is_on = setsockopt(&tcp, ReceiveTimestampns, &true);
+        is_on.map_err(|_| io::ErrorKind::Unsupported)?;
         Ok(tcp)
     }
 

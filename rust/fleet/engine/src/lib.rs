@@ -41,7 +41,7 @@ pub use fault::{Fault, Phase};
 pub use fleet::Fleet;
 pub use job::Ticket;
 pub use outbox::{Due, Taken};
-pub use request::{BadRequest, Request};
+pub use request::{BadRequest, Head, Request};
 pub use rows::{Keep, Kind, Rows};
 pub use settings::{Proxy, Settings, Stamps, Timeouts};
 pub use tls::{BadTrust, Trust};

@@ -1,6 +1,7 @@
 //! One request: checked, and ready to be sent.
 
 use std::fmt;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Uri};
@@ -13,11 +14,18 @@ pub struct Request {
     pub tag: i64,
     /// When it is due, in nanoseconds of the monotonic clock; `None` for at once.
     pub at: Option<i64>,
-    /// The reply's dialect; `None` for the one that the reply tells.
+    pub(crate) head: Arc<Head>,
+    pub(crate) body: Bytes,
+}
+
+/// What many requests have in common: where they are sent, with which headers, and the dialect of
+/// what comes back. It is checked once.
+#[derive(Clone)]
+pub struct Head {
+    /// The replies' dialect; `None` for the one that each tells.
     pub dialect: Option<Dialect>,
     pub(crate) uri: Uri,
     pub(crate) headers: HeaderMap,
-    pub(crate) body: Bytes,
 }
 
 /// A part of a request that cannot be sent.
@@ -29,8 +37,8 @@ pub enum BadRequest {
     Header,
 }
 
-impl Request {
-    /// A request to `url`, with these headers and this body.
+impl Head {
+    /// The head of requests to `url` with these headers, whose replies are OpenAI's.
     ///
     /// # Errors
     /// For a URL without scheme or host, for a header that HTTP does not allow, and for tens of
@@ -38,7 +46,6 @@ impl Request {
     pub fn new<'h>(
         url: &str,
         headers: impl IntoIterator<Item = (&'h str, &'h str)>,
-        body: Bytes,
     ) -> Result<Self, BadRequest> {
         let uri: Uri = url.parse().map_err(|_| BadRequest::Url)?;
         if uri.host().is_none_or(str::is_empty) || uri.scheme().is_none() {
@@ -51,15 +58,29 @@ impl Request {
                 HeaderValue::from_bytes(value.as_bytes()).map_err(|_| BadRequest::Header)?;
             map.try_insert(name, value).map_err(|_| BadRequest::Header)?;
         }
-        Ok(Self { tag: 0, at: None, dialect: Some(Dialect::OpenAi), uri, headers: map, body })
+        Ok(Self { dialect: Some(Dialect::OpenAi), uri, headers: map })
+    }
+}
+
+impl Request {
+    /// A request with this head and this body.
+    pub fn new(head: Arc<Head>, body: Bytes) -> Self {
+        Self { tag: 0, at: None, head, body }
     }
 
     /// Whether its reply may tell, with each event, how many tokens the answer has so far: where
     /// the request asks for that, and by the one dialect that does so by itself.
     pub(crate) fn wants_tokens(&self) -> bool {
         const ASKED: [&[u8]; 2] = [b"continuous_usage_stats", b"return_token_ids"];
-        self.dialect == Some(Dialect::Gemini)
+        self.head.dialect == Some(Dialect::Gemini)
             || ASKED.iter().any(|words| memchr::memmem::find(&self.body, words).is_some())
+    }
+}
+
+/// Headers hold secrets, and so may URLs.
+impl fmt::Debug for Head {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Head").field("dialect", &self.dialect).finish_non_exhaustive()
     }
 }
 
@@ -74,33 +95,37 @@ impl fmt::Debug for Request {
 mod tests {
     use super::*;
 
-    fn request(body: &'static [u8]) -> Request {
-        Request::new("http://h/", [], Bytes::from_static(body)).unwrap()
+    fn request(dialect: Dialect, body: &'static [u8]) -> Request {
+        let head = Head { dialect: Some(dialect), ..Head::new("http://h/", []).unwrap() };
+        Request::new(Arc::new(head), Bytes::from_static(body))
     }
 
     #[test]
     fn what_cannot_be_sent_is_named() {
-        let refused = |url| Request::new(url, [], Bytes::new()).unwrap_err();
+        let refused = |url| Head::new(url, []).unwrap_err();
         assert_eq!(refused("/chat"), BadRequest::Url);
         assert_eq!(refused("http://a b/"), BadRequest::Url);
-        let header = Request::new("http://h/", [("a b", "c")], Bytes::new());
+        let header = Head::new("http://h/", [("a b", "c")]);
         assert_eq!(header.unwrap_err(), BadRequest::Header);
         let names: Vec<String> = (0..40_000).map(|number| format!("x-{number}")).collect();
-        let many = Request::new("http://h/", names.iter().map(|n| (&**n, "")), Bytes::new());
+        let many = Head::new("http://h/", names.iter().map(|n| (&**n, "")));
         assert_eq!(many.unwrap_err(), BadRequest::Header);
     }
 
     #[test]
     fn tokens_are_looked_for_where_they_are_asked_for() {
-        assert!(!request(b"{}").wants_tokens());
-        assert!(request(br#"{"stream_options":{"continuous_usage_stats":true}}"#).wants_tokens());
-        assert!(request(br#"{"return_token_ids":true}"#).wants_tokens());
-        assert!(Request { dialect: Some(Dialect::Gemini), ..request(b"{}") }.wants_tokens());
+        let wants = |body| request(Dialect::OpenAi, body).wants_tokens();
+        assert!(!wants(b"{}"));
+        assert!(wants(br#"{"stream_options":{"continuous_usage_stats":true}}"#));
+        assert!(wants(br#"{"return_token_ids":true}"#));
+        assert!(request(Dialect::Gemini, b"{}").wants_tokens());
     }
 
     #[test]
     fn no_secret_is_shown() {
-        let request = Request::new("http://h/", [("a", "secret")], Bytes::from("secret")).unwrap();
+        let head = Head::new("http://h/secret", [("a", "secret")]).unwrap();
+        assert!(!format!("{head:?}").contains("secret"));
+        let request = Request::new(Arc::new(head), Bytes::from("secret"));
         assert!(!format!("{request:?}").contains("secret"));
     }
 }

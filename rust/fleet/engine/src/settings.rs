@@ -25,8 +25,8 @@ pub struct Settings {
     pub keep: Keep,
     /// Rows that wait to be taken at most, but for those of the read that passes it.
     pub max_rows: usize,
-    /// Where the time of a read is taken.
-    pub stamps: Stamps,
+    /// Where the time of a read is taken; `None` for the best that the system knows.
+    pub stamps: Option<Stamps>,
     /// How long a busy thread may rest before it reads again; `None` for what suits its stamps.
     pub coalesce: Option<Duration>,
     /// The clocks of a stream.
@@ -35,8 +35,8 @@ pub struct Settings {
     pub max_reply_bytes: Option<u64>,
     /// The proxy of all streams.
     pub proxy: Option<Proxy>,
-    /// Whom to trust over TLS.
-    pub trust: Trust,
+    /// Whom to trust over TLS; `None` for nobody until [`Fleet::trust`](crate::Fleet::trust) says.
+    pub trust: Option<Trust>,
 }
 
 /// How long a thread may rest where the kernel takes the times: no rest makes those later, but what
@@ -47,9 +47,9 @@ const COALESCE: Duration = Duration::from_millis(1);
 const COALESCE_BEFORE_STAMP: Duration = Duration::from_micros(100);
 
 impl Settings {
-    /// How long a busy thread may rest before it reads again.
-    pub(crate) fn coalesce(&self) -> Duration {
-        self.coalesce.unwrap_or(match self.stamps {
+    /// How long a busy thread may rest before it reads again, whose times are these.
+    pub(crate) fn coalesce(&self, stamps: Stamps) -> Duration {
+        self.coalesce.unwrap_or(match stamps {
             Stamps::Kernel => COALESCE,
             Stamps::Read => COALESCE_BEFORE_STAMP,
         })
@@ -66,21 +66,27 @@ pub enum Stamps {
 }
 
 impl Stamps {
-    /// The best that this system has.
-    pub fn best() -> Self {
-        if Self::Kernel.are_known() { Self::Kernel } else { Self::Read }
+    /// Has the times be taken that are asked for, or the best there are, as long as what is
+    /// returned with them is held.
+    ///
+    /// # Errors
+    /// `Unsupported` where the kernel is asked for times and knows none; else the system's.
+    pub(crate) fn begin(asked: Option<Self>) -> io::Result<(Self, Option<OwnedFd>)> {
+        Self::begin_with(asked, kernel::turned_on)
     }
 
-    /// Whether this system has them.
-    pub fn are_known(self) -> bool {
-        self.turn_on().is_ok()
-    }
-
-    /// Has the system take the times, as long as what is returned is held.
-    pub(crate) fn turn_on(self) -> io::Result<Option<OwnedFd>> {
-        match self {
-            Self::Read => Ok(None),
-            Self::Kernel => kernel::turned_on().map(Some),
+    /// The kernel is asked at most once: it has to make a socket for it.
+    fn begin_with<T>(
+        asked: Option<Self>,
+        turn_on: impl FnOnce() -> io::Result<T>,
+    ) -> io::Result<(Self, Option<T>)> {
+        if asked == Some(Self::Read) {
+            return Ok((Self::Read, None));
+        }
+        match turn_on() {
+            Ok(held) => Ok((Self::Kernel, Some(held))),
+            Err(_) if asked.is_none() => Ok((Self::Read, None)),
+            Err(error) => Err(error),
         }
     }
 }
@@ -121,5 +127,28 @@ impl Proxy {
             }
         };
         uri.host().is_some().then_some(Self { uri, authorization })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_best_times_are_those_that_the_kernel_takes_when_asked() {
+        let unknown = || Err::<(), _>(io::ErrorKind::Unsupported.into());
+        assert_eq!(Stamps::begin_with(None, || Ok(())).unwrap(), (Stamps::Kernel, Some(())));
+        assert_eq!(Stamps::begin_with(None, unknown).unwrap(), (Stamps::Read, None));
+        let refused = Stamps::begin_with(Some(Stamps::Kernel), unknown).unwrap_err();
+        assert_eq!(refused.kind(), io::ErrorKind::Unsupported);
+        let full = || Err::<(), _>(io::Error::from_raw_os_error(24));
+        let refused = Stamps::begin_with(Some(Stamps::Kernel), full).unwrap_err();
+        assert_eq!(refused.raw_os_error(), Some(24));
+    }
+
+    #[test]
+    fn who_takes_the_times_itself_does_not_ask_the_kernel() {
+        let unasked = || -> io::Result<()> { unreachable!() };
+        assert_eq!(Stamps::begin_with(Some(Stamps::Read), unasked).unwrap(), (Stamps::Read, None));
     }
 }

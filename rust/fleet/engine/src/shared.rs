@@ -28,8 +28,12 @@ pub(crate) struct Shared {
 }
 
 impl Shared {
-    pub(crate) fn new(settings: Arc<Settings>, clock: Clock, waiting: Arc<Waiting>) -> Self {
-        let connector = Connector::new(&settings, clock);
+    pub(crate) fn new(
+        settings: Arc<Settings>,
+        connector: Connector,
+        waiting: Arc<Waiting>,
+    ) -> Self {
+        let (clock, stamps) = (connector.clock, connector.stamps);
         let client = Client::builder(TokioExecutor::new())
             .pool_timer(TokioTimer::new())
             .pool_idle_timeout(KEPT)
@@ -39,7 +43,7 @@ impl Shared {
             .http1_allow_obsolete_multiline_headers_in_responses(true)
             .http1_allow_spaces_after_header_name_in_responses(true)
             .build(connector);
-        let coalescing = Arc::new(Coalescing::new(settings.coalesce(), clock));
+        let coalescing = Arc::new(Coalescing::new(settings.coalesce(stamps), clock));
         Self { settings, clock, waiting, outbox: Outbox::default(), coalescing, client }
     }
 }

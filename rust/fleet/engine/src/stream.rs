@@ -21,7 +21,7 @@ use crate::fault::Fault;
 use crate::inflate::{Inflater, coding_of};
 use crate::job::Job;
 use crate::record::Record;
-use crate::request::Request;
+use crate::request::{Head, Request};
 use crate::rows::{Keep, RowSink, Source};
 use crate::sending::Sending;
 use crate::shared::Shared;
@@ -109,7 +109,8 @@ impl Stream {
     }
 
     fn http_request(&self, request: Request) -> http::Request<Sending> {
-        let Request { uri, headers, body, .. } = request;
+        let Request { head, body, .. } = request;
+        let Head { uri, headers, .. } = Arc::unwrap_or_clone(head);
         let is_forwarded = uri.scheme() != Some(&Scheme::HTTPS);
         let mut sent = http::Request::new(Sending::new(Arc::clone(&self.job), body));
         *sent.method_mut() = http::Method::POST;
@@ -298,7 +299,7 @@ struct Reply {
 
 impl Reply {
     fn new(request: &Request, keep: Keep) -> Self {
-        let Request { tag, dialect, .. } = *request;
+        let (tag, dialect) = (request.tag, request.head.dialect);
         Self {
             source: Source { tag, at: 0, keep, wants_tokens: request.wants_tokens() },
             stamp: Stamp::default(),

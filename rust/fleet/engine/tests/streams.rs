@@ -14,7 +14,7 @@ use checks::{
     settings, submit,
 };
 use tailrace_core::End;
-use tailrace_fleet_engine::{Clock, Ending, Fault, Fleet, Keep, Phase, Settings, Timeouts};
+use tailrace_fleet_engine::{Clock, Ending, Fault, Fleet, Keep, Phase, Settings, Stamps, Timeouts};
 
 fn answer(texts: &[&str]) -> String {
     let events: String = texts.iter().map(|text| chunk(&event(text))).collect();
@@ -269,7 +269,7 @@ fn who_cannot_be_reached_is_named() {
 #[test]
 fn times_of_the_kernel() {
     let server = serve_bytes(answer(&["ebb", "flow"]));
-    let settings = Settings { stamps: tailrace_fleet_engine::Stamps::Kernel, ..settings() };
+    let settings = Settings { stamps: Some(Stamps::Kernel), ..settings() };
     let ended = end_of(settings, &server.url);
     let times = [ended.first_byte, ended.first_text, ended.last, Some(ended.ended)];
     assert_eq!(ended.text.as_deref(), Some("ebbflow"));

@@ -6,6 +6,7 @@ import asyncio
 import socket
 import threading
 from collections import deque
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any, Self, TypeAlias
 
 from tailrace.errors import InvalidRequestError
@@ -83,20 +84,29 @@ class Taking:
         self._around = around
         self.ready: deque[tuple[Rows, list[Facts]]] = deque()
         self.turn: dict[str, _Taker] = {}  # whose it is
+        self._lock = (
+            threading.RLock()
+        )  # whose it is, and the bell; a signal's handler may take, too
         self.is_closed: bool = False
         self._bell: socket.socket | None = None
 
     def enter(self, taker: _Taker) -> None:
         """Have `taker` begin to wait; `InvalidRequestError` where somebody else does."""
-        other = self.turn.setdefault("of", taker)
-        if other is not taker:
-            if _is_at_work(other):
+        if not self._engine.is_ours:
+            self._engine.check()  # which says so: the lock may be held by a thread that is no more
+        with self._lock:
+            other = self.turn.get("of", taker)
+            if other is not taker and _is_at_work(other):
                 raise InvalidRequestError("somebody else takes this fleet's batches: one at a time")
             self.turn["of"] = taker
 
-    def leave(self) -> None:
-        """End to wait."""
-        self.turn.clear()
+    def leave(self, taker: _Taker) -> None:
+        """Have `taker` end to wait; one whose turn another has got meanwhile has none to give."""
+        if not self._engine.is_ours:
+            return
+        with self._lock:
+            if self.turn.get("of") is taker:
+                del self.turn["of"]
         if self.is_closed:
             self.close()
 
@@ -134,10 +144,11 @@ class Taking:
     def close(self) -> None:
         """Close the socket of the bell; where somebody waits at it, that does so when it leaves."""
         self.is_closed = True
-        taker = self.turn.get("of")
-        if self._bell is not None and (taker is None or not _is_at_work(taker)):
-            self._bell.close()
-            self._bell = None
+        with self._lock if self._engine.is_ours else nullcontext():
+            taker = self.turn.get("of")
+            if self._bell is not None and (taker is None or not _is_at_work(taker)):
+                self._bell.close()
+                self._bell = None
 
 
 def _is_at_work(taker: _Taker) -> bool:
@@ -163,16 +174,16 @@ class Batches:
         return self
 
     def __next__(self) -> Batch:
-        taking = self._taking
-        taking.enter(threading.current_thread())
+        taking, taker = self._taking, threading.current_thread()
+        taking.enter(taker)
         try:
             while isinstance(more := taking.next(self._max_wait), float):
                 taking.wait(more)
         except BaseException:
-            taking.leave()
+            taking.leave(taker)
             raise
         if more is None:
-            taking.leave()
+            taking.leave(taker)
             raise StopIteration
         del taking.ready[0], taking.turn["of"]
         if taking.is_closed:
@@ -183,16 +194,16 @@ class Batches:
         return self
 
     async def __anext__(self) -> Batch:
-        taking = self._taking
-        taking.enter(asyncio.current_task() or threading.current_thread())
+        taking, taker = self._taking, asyncio.current_task() or threading.current_thread()
+        taking.enter(taker)
         try:
             while isinstance(more := taking.next(self._max_wait), float):
                 await taking.wait_async(more)
         except BaseException:
-            taking.leave()
+            taking.leave(taker)
             raise
         if more is None:
-            taking.leave()
+            taking.leave(taker)
             raise StopAsyncIteration
         del taking.ready[0], taking.turn["of"]
         if taking.is_closed:

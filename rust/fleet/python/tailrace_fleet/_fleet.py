@@ -12,7 +12,7 @@ from tailrace.transport._rules import checked_proxy, checked_seconds
 from tailrace_fleet._batches import Batches, Taking
 from tailrace_fleet._faults import Circumstances
 from tailrace_fleet._native import Engine
-from tailrace_fleet._requests import Request, checked_dialect, prepared
+from tailrace_fleet._requests import Heads, Request, checked_dialect
 from tailrace_fleet._trust import trust_of
 
 if TYPE_CHECKING:
@@ -60,8 +60,9 @@ class Fleet:
     stream in seconds, None for no clock, those of `tailrace.transport.Timeouts`.
     `max_reply_bytes`: decoded bytes of one reply (None: no cap). `proxy`: URL of a proxy, ``http``
     or ``https``, that may hold a user and password. `tls`: an `ssl.SSLContext` whose authorities,
-    and versions of TLS, are trusted (None: those that Python trusts by default); all else of it,
-    such as a client's certificate, cannot be read out of it, and is not used.
+    and versions of TLS, are trusted (None: those that Python trusts by default, which are read
+    when the first https URL is submitted); all else of it, such as a client's certificate, cannot
+    be read out of it, and is not used.
 
     Raises `InvalidRequestError` for what is none of this, `InvalidProxyError` for another proxy,
     `TailraceError` where the system has no thread or descriptor left.
@@ -91,7 +92,7 @@ class Fleet:
             "total": checked_seconds("total_timeout", total_timeout),
         }
         rest = None if coalesce is None else _seconds_up_to("coalesce", coalesce, _LONGEST_REST)
-        self._dialect = checked_dialect(dialect)
+        checked_dialect(dialect)
         cap = Limits(max_reply_bytes=max_reply_bytes).max_reply_bytes
         around = Circumstances(_fleets_proxy(proxy), seconds, cap)
         self._engine = Engine(
@@ -105,8 +106,9 @@ class Fleet:
             ),
             max_reply_bytes=None if cap is None else min(cap, _MOST_BYTES),
             proxy=_given_proxy(around.proxy),
-            trust=trust_of(tls),
+            trust=trust_of(tls) if tls is not None or _is_https(around.proxy) else None,
         )  # fmt: skip
+        self._heads = Heads(self._engine, dialect)
         self._taking = Taking(self._engine, around)
 
     def submit(
@@ -132,7 +134,7 @@ class Fleet:
         that was forked from the fleet's.
         """
         request = Request(url, json, data, headers, tag, at, dialect)
-        return self._engine.submit([prepared(request, self._dialect)])[0]
+        return self._engine.submit([self._heads.prepared(request)])[0]
 
     def submit_many(self, requests: Iterable[Request]) -> list[Ticket]:
         """Post requests as `submit` does, all or none of them, and return their tickets in order.
@@ -143,7 +145,7 @@ class Fleet:
             raise InvalidRequestError(
                 f"submit_many takes many requests, not one {type(requests).__name__}"
             )
-        return self._engine.submit([prepared(each, self._dialect) for each in requests])
+        return self._engine.submit([self._heads.prepared(each) for each in requests])
 
     def batches(self, max_wait: float = 0.05) -> Batches:
         """Return the batches as they come, for ``for`` and for ``async for``.
@@ -221,6 +223,11 @@ def _fleets_proxy(url: str | None) -> Proxy | None:
             f"a fleet knows no proxies of kind {proxy.scheme!r}: use http or https"
         )
     return proxy
+
+
+def _is_https(proxy: Proxy | None) -> bool:
+    """Tell whether a proxy's own certificate is to be verified, whatever is asked through it."""
+    return proxy is not None and proxy.scheme == "https"
 
 
 def _given_proxy(proxy: Proxy | None) -> tuple[str, bytes | None] | None:

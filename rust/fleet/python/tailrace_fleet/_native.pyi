@@ -3,7 +3,7 @@
 from collections import deque
 from typing import Final, final
 
-__all__ = ["DIALECTS", "KINDS", "Engine", "Facts", "Rows", "Ticket", "Trust", "__version__"]
+__all__ = ["DIALECTS", "KINDS", "Engine", "Facts", "Head", "Rows", "Ticket", "Trust", "__version__"]
 
 KINDS: Final[tuple[str, ...]]
 DIALECTS: Final[tuple[str, ...]]
@@ -30,13 +30,17 @@ class Engine:
         timeouts: tuple[float | None, float | None, float | None, float | None],
         max_reply_bytes: int | None,
         proxy: tuple[str, bytes | None] | None,
-        trust: Trust,
+        trust: Trust | None,
     ) -> Engine: ...
-    def submit(
-        self,
-        requests: list[tuple[str, list[tuple[str, str]], bytes, int, int | None, str]],
-    ) -> list[Ticket]:
-        """Send requests: URL, headers, body, tag, due time, dialect."""
+    @property
+    def has_trust(self) -> bool:
+        """Whether it was told whom to trust."""
+
+    def trust(self, trust: Trust) -> None:
+        """Trust these over TLS, unless it was told whom to."""
+
+    def submit(self, requests: list[tuple[Head, bytes, int, int | None]]) -> list[Ticket]:
+        """Send requests: head, body, tag, due time."""
 
     def check(self) -> None:
         """Raise `InvalidRequestError` where it is closed, or another process's."""
@@ -62,11 +66,21 @@ class Engine:
         """The number of streams that have not ended."""
 
     @property
+    def is_ours(self) -> bool:
+        """Whether this process made it, and not one that it was forked from."""
+
+    @property
     def is_closed(self) -> bool:
         """Whether it is closed; in a forked process it is."""
 
     def close(self) -> None:
         """Drop all streams and end the threads."""
+
+@final
+class Head:
+    """The head of requests: where they are sent, with which headers, and the dialect of replies."""
+
+    def __new__(cls, url: str, headers: list[tuple[str, str]], dialect: str) -> Head: ...
 
 @final
 class Ticket:

@@ -217,12 +217,13 @@ impl<'a> Chunk<'a> {
         mut extras: Option<&mut Extras<'a>>,
         mut other: impl FnMut(&str, &mut Reader<'a>) -> Result<(), JsonError>,
     ) -> Result<(), JsonError> {
+        let mut beside = None;
         Reader::new(text).whole_object(|key, reader| {
             match &*key.decode() {
                 "choices" => self.read_choices(extras.as_deref_mut(), reader)?,
                 "error" => self.error = Some(reader.raw()?),
                 "usage" => self.usage = read_usage(reader)?,
-                "x_groq" => self.read_groq(reader)?,
+                "x_groq" => beside = read_groq(reader)?,
                 name => match (Ids::index_of(name), &mut extras) {
                     (Some(index), _) => self.ids[index] = reader.string_or_skip()?,
                     (_, Some(extras)) if Extras::has_key(name) => extras.read(name, reader)?,
@@ -231,8 +232,8 @@ impl<'a> Chunk<'a> {
             }
             Ok(())
         })?;
-        if self.choice.usage.is_some() {
-            self.usage = later_usage(self.choice.usage, self.usage);
+        if beside.is_some() || self.choice.usage.is_some() {
+            self.usage = later_usage(self.choice.usage, later_usage(self.usage, beside));
         }
         Ok(())
     }
@@ -303,7 +304,8 @@ impl<'a> Chunk<'a> {
                     output.with_logprobs(&logprobs, |output| self.deliver_answer(extras, output));
                 }
             }
-            output.reply.end_whole(output.reply.delivered || extras.is_answer(), raw);
+            let answered = output.has_answered() || extras.is_answer();
+            output.reply.end_whole(answered, raw);
         }
     }
 
@@ -321,19 +323,6 @@ impl<'a> Chunk<'a> {
 
     fn finish_reason(&self) -> Option<Text<'a>> {
         self.choice.finish_reason.filter(|reason| !reason.is_empty())
-    }
-
-    /// Reads what one service has beside the choices.
-    fn read_groq(&mut self, reader: &mut Reader<'a>) -> Result<(), JsonError> {
-        reader
-            .object_or_skip(|key, reader| {
-                if key == *"usage" {
-                    self.usage = later_usage(self.usage, read_usage(reader)?);
-                    return Ok(());
-                }
-                reader.skip()
-            })
-            .map(drop)
     }
 
     fn read_choices(
@@ -360,7 +349,7 @@ impl<'a> Choice<'a> {
         reader: &mut Reader<'a>,
     ) -> Result<(Option<Self>, u64), JsonError> {
         let mut choice = Self::default();
-        let (mut is_first, mut index, mut is_last) = (true, 0, false);
+        let (mut is_first, mut index) = (true, 0);
         let mut beside = extras.is_some().then(BesideChoice::default);
         reader.object(|key, reader| {
             match &*key.decode() {
@@ -380,10 +369,7 @@ impl<'a> Choice<'a> {
                     choice.message = Message::read(beside, reader)?;
                 }
                 "text" => choice.text = Content::read(reader)?,
-                "finish_reason" => {
-                    choice.finish_reason = reader.string_or_skip()?;
-                    is_last |= choice.stops();
-                }
+                "finish_reason" => choice.finish_reason = reader.string_or_skip()?,
                 "error" => choice.error = Some(reader.raw()?),
                 "usage" => choice.usage = read_usage(reader)?,
                 "logprobs" => match &mut beside {
@@ -395,7 +381,7 @@ impl<'a> Choice<'a> {
             Ok(())
         })?;
         if let (true, Some(extras), Some(beside)) = (is_first, extras, beside) {
-            extras.take(beside, choice.has_delta, is_last);
+            extras.take(beside, choice.has_delta, choice.stops());
         }
         let is_other = u64::from(!is_first);
         Ok((is_first.then_some(choice), index.max(is_other) * is_other))
@@ -441,7 +427,7 @@ impl<'a> Message<'a> {
                 let has_sound;
                 (message.transcript, has_sound) = read_audio(reader)?;
                 if let Some(beside) = &mut beside {
-                    beside.has_audio |= has_sound;
+                    beside.has_audio = has_sound;
                 }
             } else if let Some(beside) = &mut beside {
                 beside.read(&key.decode(), reader)?;
@@ -460,6 +446,19 @@ impl<'a> Message<'a> {
     fn answer(&self) -> Content<'a> {
         self.content.or(self.transcript.map_or(Content::None, Content::Text))
     }
+}
+
+/// Reads the usage that one service has beside the choices.
+fn read_groq(reader: &mut Reader<'_>) -> Result<Option<Usage>, JsonError> {
+    let mut usage = None;
+    reader.object_or_skip(|key, reader| {
+        if key == *"usage" {
+            usage = read_usage(reader)?;
+            return Ok(());
+        }
+        reader.skip()
+    })?;
+    Ok(usage)
 }
 
 /// Reads what a message's audio says, and whether it holds sound.

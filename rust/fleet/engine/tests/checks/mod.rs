@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use tailrace_fleet_engine::{
-    Due, Ended, Fleet, Keep, Request, Rows, Settings, Stamps, Ticket, Timeouts, Trust,
+    Due, Ended, Fleet, Head, Keep, Request, Rows, Settings, Stamps, Ticket, Timeouts, Trust,
 };
 
 /// A server whose connections are served one thread each.
@@ -87,7 +87,7 @@ pub fn settings() -> Settings {
         threads: 1,
         keep: Keep::Text,
         max_rows: 1_000_000,
-        stamps: Stamps::Read,
+        stamps: Some(Stamps::Read),
         coalesce: None,
         timeouts: Timeouts {
             connect: seconds(60),
@@ -97,13 +97,13 @@ pub fn settings() -> Settings {
         },
         max_reply_bytes: None,
         proxy: None,
-        trust: Trust::new([], (true, true)).unwrap(),
+        trust: Some(Trust::new([], (true, true)).unwrap()),
     }
 }
 
 pub fn request(url: &str) -> Request {
     let headers = [("content-type", "application/json"), ("accept-encoding", "identity")];
-    Request::new(url, headers, Bytes::from_static(b"{}")).unwrap()
+    Request::new(Arc::new(Head::new(url, headers).unwrap()), Bytes::from_static(b"{}"))
 }
 
 pub fn submit(fleet: &Fleet, request: Request) -> Ticket {
