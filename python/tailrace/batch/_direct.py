@@ -23,7 +23,7 @@ from tailrace.batch._asking import (
     with_fields,
 )
 from tailrace.batch._fleet_posting import FleetPoster
-from tailrace.errors import FIRST_ERROR_STATUS, TailraceError
+from tailrace.errors import FIRST_ERROR_STATUS, StreamError, TailraceError, reply_error
 from tailrace.providers._api import below, without_ending
 from tailrace.providers._base import with_credentials
 from tailrace.sites._site import begin_call
@@ -184,7 +184,10 @@ class DirectAsker:
                 body, answer = read
                 if not answer.error and _holds(getattr(answer, _MEMBERS[endpoint])):
                     return Answer(reply.status, _id(reply), body, _used(answer.usage))
-        raise self._failed(endpoint, reply)
+        failed = self._failed(endpoint, reply)
+        if isinstance(failed.error, StreamError) and failed.error.kind == "not_a_stream":
+            failed.error = _passing_error(endpoint, reply) or failed.error
+        raise failed
 
     def _failed(self, endpoint: str, reply: WholeReply) -> FailedRow:
         problem = f"it is no JSON with {_MEMBERS[endpoint]!r}"
@@ -213,6 +216,23 @@ _MOST = frozenset({"max_tokens", "max_completion_tokens"})
 def _holds(member: msgspec.Raw) -> bool:
     """Tell whether a member is there, and neither null nor an empty list."""
     return len(member) > _LONGEST_NOTHING or bytes(member).strip(b"[] \t\r\n") not in (b"", b"null")
+
+
+def _passing_error(endpoint: str, reply: WholeReply) -> StreamError | None:
+    """Return the error of a reply that holds nothing, or breaks off, and may be whole next time."""
+    member = _MEMBERS[endpoint]
+    if reply.status >= FIRST_ERROR_STATUS or reply.failure is not None:
+        return None
+    if not reply.body.strip():
+        return reply_error("empty", "the body is empty", reply.status)
+    try:
+        given = bytes(getattr(_read(reply.body), member))
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        is_part = reply.body.lstrip().startswith(b"{") and "truncated" in str(error)
+        return reply_error("truncated", "its JSON has no end", reply.status) if is_part else None
+    if given.startswith(b"[") and not given.strip(b"[] \t\r\n"):
+        return reply_error("empty", f"{member!r} is an empty list", reply.status)
+    return None
 
 
 _LONGEST_NOTHING = 16

@@ -76,11 +76,14 @@ class RecordFile:
         self._path = folder / file_name("run", shard, ".json")
         self._kept: RunRecord | None = None
 
-    def agree(self, source: Source, options: Mapping[str, Any]) -> tuple[RunRecord, Checked | None]:
+    def agree(
+        self, source: Source, options: Mapping[str, Any], *, is_blank: bool
+    ) -> tuple[RunRecord, Checked | None]:
         """Return the shard's record, a new one where it has none, and what is known of the input.
 
-        Raises BatchFolderError where a record of the folder is of another input, of other options,
-        of another number of shards, or makes no sense; BatchInputError.
+        `is_blank`: whether no row of the run has its line: then it may become another one. Raises
+        BatchFolderError where a record of the folder is of another input, of other options, of
+        another number of shards, or makes no sense; BatchInputError.
         """
         wanted = RunRecord(
             version=_VERSION,
@@ -92,6 +95,9 @@ class RecordFile:
         )
         own, checked = wanted, None
         for shard, record in records_in(self._folder).items():
+            if is_blank and _is_other(record, wanted):
+                self._write(wanted)
+                return wanted, None
             self._compare(record, wanted, shard, source)
             if shard == self._shard:
                 self._kept = record
@@ -155,6 +161,15 @@ class RecordFile:
                 f"the run in {self._folder} began otherwise: {changed}; "
                 "other options need another output folder"
             )
+
+
+def _is_other(record: RunRecord, wanted: RunRecord) -> bool:
+    """Tell whether a record is of another input, or of other options."""
+    return (record.fingerprint, record.settings, record.options) != (
+        wanted.fingerprint,
+        wanted.settings,
+        wanted.options,
+    )
 
 
 def _had_no_model(record: RunRecord) -> bool:

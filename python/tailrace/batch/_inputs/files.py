@@ -7,7 +7,7 @@ import sys
 import zlib
 from contextlib import contextmanager
 from io import BufferedReader
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from tailrace.batch._inputs.bodies import read_json_line
 from tailrace.batch._inputs.source import MAX_ROW_BYTES, Overlong
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    _Reader = BufferedReader[Any]
+    _Reader: TypeAlias = "BufferedReader[Any]"
 
 __all__ = ["is_packed", "lines_of", "reading", "unpacked"]
 
