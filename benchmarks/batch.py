@@ -8,6 +8,7 @@ first of the others is asked, and how much memory it takes.
 from __future__ import annotations
 
 import json
+import os
 import statistics
 import subprocess
 import sys
@@ -18,7 +19,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
-from batch_client import BARE, CONTENDERS, OPENAI, OURS, WORKERS
+from batch_client import BARE, CONTENDERS, FLEET, OPENAI, OURS, WORKERS
 from report import Figure, Section, Table, arguments, publish, told, version
 
 if TYPE_CHECKING:
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 FOLDER = Path(__file__).resolve().parent
 SECONDS = 0.2  # until an answer
 ROUNDS = 3
+SCHEMES = ("plain", "TLS")
 FEWER = {OPENAI: 5}
 """Contenders that get a part of the rows, since they take that much longer."""
 
@@ -36,7 +38,8 @@ ratios. The server, a process of its own on the same cores, answers after {milli
 so no contender can do more than {most:,.0f} rows a second. Ours reads and checks its input, keeps
 to its rules, and writes each answer to the disk's cache; the others keep all in memory. Processor
 times are those of the whole client process, without imports; "openai" gets a fifth of the rows.
-All run on asyncio's own loop."""
+All run on asyncio's own loop. Ours over a fleet and without one take turns by themselves, over
+plain HTTP and over TLS; the fleet's thread counts."""
 
 Took = dict[str, list[dict[str, float]]]
 
@@ -47,10 +50,14 @@ def main() -> None:
     rows, at_once, rounds, known = (
         (200, 16, 1, 2000) if options.quick else (10_000, 512, ROUNDS, 10**6)
     )
-    field = [name for name in CONTENDERS if find_spec("openai") or name != OPENAI]
+    missing = {OPENAI} if find_spec("openai") is None else set()
+    field = [name for name in CONTENDERS if name not in {*missing, FLEET}]
     with TemporaryDirectory() as name:
         folder = Path(name)
         took = measured(folder, field, rows, at_once, rounds)
+        over: dict[str, Took] = {}
+        if find_spec("tailrace_fleet"):
+            over = over_a_fleet(folder, 50 if options.quick else rows, at_once, rounds)
         resumed = going_on(folder, known)
     notes = NOTES.format(
         rows=rows,
@@ -62,8 +69,8 @@ def main() -> None:
     section = Section(
         name="batch",
         title="Batches",
-        tables=(table(took), resumed_table(resumed, known)),
-        figures=tuple(figures(took, resumed, known)),
+        tables=(table(took), *fleet_tables(over), resumed_table(resumed, known)),
+        figures=(*figures(took, resumed, known), *fleet_figures(over)),
         notes=notes,
         versions={
             name: version(name)
@@ -78,15 +85,17 @@ def main() -> None:
 
 
 @contextmanager
-def serving(seconds: float) -> Iterator[str]:
-    """The server's base URL; the server ends with the block."""
+def serving(seconds: float, authority: Path | None = None) -> Iterator[str]:
+    """The server's base URL, with a file for its authority over TLS; it ends with the block."""
     command = [sys.executable, str(FOLDER / "batch_server.py"), str(seconds)]
+    if authority is not None:
+        command.append(str(authority))
     with subprocess.Popen(  # noqa: S603 - our own command line
         command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     ) as server:
         try:
-            port = server.stdout.readline() if server.stdout else ""
-            yield f"http://127.0.0.1:{int(port)}/v1"
+            origin = server.stdout.readline() if server.stdout else ""
+            yield f"{origin.strip()}/v1"
         finally:
             server.terminate()
 
@@ -109,22 +118,41 @@ def measured(folder: Path, field: list[str], rows: int, at_once: int, rounds: in
     for number in range(rounds):
         for name in field[number:] + field[:number]:
             count = counts[name]
-            with serving(SECONDS) as url:
-                out = folder / f"out-{number}"
-                spent = run_one(name, url, files[count], out, at_once)
-            if spent["done"] != count:
-                raise SystemExit(f"{name} has {spent['done']} of {count} answers")
-            took[name].append({key: spent[key] / count for key in ("seconds", "processor")})
+            out = folder / f"out-{number}"
+            took[name].append(run_one(name, files[count], out, at_once, count))
     return took
 
 
-def run_one(name: str, url: str, rows: Path, out: Path, at_once: int) -> dict[str, float]:
-    """Run one contender to its end."""
+def over_a_fleet(folder: Path, rows: int, at_once: int, rounds: int) -> dict[str, Took]:
+    """What ours takes a row without a fleet and over one, plain and over TLS."""
+    file, field = written(folder / f"{rows}.jsonl", rows), [OURS, FLEET]
+    took: dict[str, Took] = {scheme: {name: [] for name in field} for scheme in SCHEMES}
+    for number in range(rounds):
+        for scheme, rounds_of in took.items():
+            for place, name in enumerate(field[:: -1 if number % 2 else 1]):
+                out = folder / f"fleet-{scheme}-{number}-{place}"
+                authority = folder / "authority.pem" if scheme == "TLS" else None
+                rounds_of[name].append(run_one(name, file, out, at_once, rows, authority=authority))
+    return took
+
+
+def run_one(
+    name: str, rows: Path, out: Path, at_once: int, count: int, *, authority: Path | None = None
+) -> dict[str, float]:
+    """Run one contender to its end, against a server of its own; what it took a row."""
     client = [sys.executable, str(FOLDER / "batch_client.py"), name]
-    command = [*client, url, str(rows), str(out), str(at_once)]
-    ended = subprocess.run(command, capture_output=True, text=True, check=True)  # noqa: S603
+    with serving(SECONDS, authority) as url:
+        command = [*client, url, str(rows), str(out), str(at_once)]
+        trusting = dict(os.environ)
+        if authority is not None:
+            trusting["SSL_CERT_FILE"] = str(authority)
+        ended = subprocess.run(  # noqa: S603 - our own command line
+            command, capture_output=True, text=True, check=True, env=trusting
+        )
     spent: dict[str, float] = json.loads(ended.stdout)
-    return spent
+    if spent["done"] != count:
+        raise SystemExit(f"{name} has {spent['done']} of {count} answers")
+    return {key: spent[key] / count for key in ("seconds", "processor")}
 
 
 def going_on(folder: Path, known: int) -> dict[str, float]:
@@ -160,6 +188,33 @@ def table(took: Took) -> Table:
         cells.append((name, told(1 / seconds), told(processor * 1e6), told(times)))
     columns = ("", "rows a second", "µs of processor a row", "times ours")
     return Table("Rows", columns, tuple(cells))
+
+
+def fleet_tables(over: Mapping[str, Took]) -> Iterator[Table]:
+    """What a row takes over a fleet and without one, where there is one."""
+    cells = tuple(
+        (
+            scheme,
+            *(
+                told(statistics.median(each["processor"] for each in took[name]) * 1e6)
+                for name in (OURS, FLEET)
+            ),
+            told(ratio(took, "processor", FLEET, OURS)),
+        )
+        for scheme, took in over.items()
+    )
+    if cells:
+        columns = ("", "without", "over a fleet", "ratio")
+        yield Table("Over a fleet, µs of processor a row", columns, cells)
+
+
+def fleet_figures(over: Mapping[str, Took]) -> Iterator[Figure]:
+    """What a fleet is to cost, and how long it may take."""
+    for scheme, took in over.items():
+        reach = 0.9 if scheme == "TLS" else 1.0
+        spent = ratio(took, "processor", FLEET, OURS)
+        yield Figure(f"batch: processor over a fleet, {scheme}", spent, reach)
+        yield Figure(f"batch: seconds over a fleet, {scheme}", ratio(took, "seconds", FLEET, OURS))
 
 
 def resumed_table(resumed: Mapping[str, float], known: int) -> Table:

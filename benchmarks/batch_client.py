@@ -16,9 +16,10 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
 
-__all__ = ["BARE", "CONTENDERS", "OPENAI", "OURS", "WORKERS"]
+__all__ = ["BARE", "CONTENDERS", "FLEET", "OPENAI", "OURS", "WORKERS"]
 
 OURS = "tailrace.batch"
+FLEET = "tailrace.batch, over a fleet"
 BARE = "aiohttp, gather"
 WORKERS = "aiohttp, workers"
 OPENAI = "openai, gather with a semaphore"
@@ -38,6 +39,16 @@ async def ours(url: str, rows: Path, out: Path, at_once: int) -> int:
 
     site = Site(url, software="openai", model="bench")
     report = await batch.run(rows, out, site, batch.Plan(concurrency=at_once))
+    return report.done
+
+
+async def over_a_fleet(url: str, rows: Path, out: Path, at_once: int) -> int:
+    """The same run, over a fleet."""
+    from tailrace import Site, batch  # noqa: PLC0415
+
+    site = Site(url, software="openai", model="bench")
+    plan = batch.Plan(concurrency=at_once)
+    report = await batch.run(rows, out, site, plan, engine="fleet")
     return report.done
 
 
@@ -94,6 +105,7 @@ async def openai_gather(url: str, rows: Path, out: Path, at_once: int) -> int:
 
 CONTENDERS: dict[str, Callable[[str, Path, Path, int], Coroutine[Any, Any, int]]] = {
     OURS: ours,
+    FLEET: over_a_fleet,
     BARE: bare,
     WORKERS: workers,
     OPENAI: openai_gather,
@@ -125,7 +137,11 @@ def warmed(contender: str) -> None:
     """Import what a contender imports: a long run does not notice it."""
     if contender == OURS:
         import tailrace.batch  # noqa: PLC0415
-        import tailrace.transport._over_aiohttp  # noqa: PLC0415, F401
+        import tailrace.transport._over_aiohttp  # noqa: PLC0415
+    elif contender == FLEET:
+        import tailrace_fleet  # noqa: PLC0415, F401
+
+        import tailrace.batch  # noqa: PLC0415, F401
     elif contender == OPENAI:
         import openai.resources.chat  # noqa: PLC0415, F401
     else:

@@ -1,14 +1,16 @@
 """The server of `batch.py`: each request is answered whole, after a while, at little cost.
 
-``python batch_server.py SECONDS``; the port is printed, and the process ends when its standard
-input is closed. `GET /first` tells when the first request since the last question came, in
-nanoseconds of the machine's monotonic clock, and 0 where none came.
+``python batch_server.py SECONDS [AUTHORITY]``; its origin is printed, and the process ends when its
+standard input is closed. Given a file, it speaks TLS, and writes down there whom to trust for that.
+`GET /first` tells when the first request since the last question came, in nanoseconds of the
+machine's monotonic clock, and 0 where none came.
 """
 
 from __future__ import annotations
 
 import asyncio
 import json
+import ssl
 import sys
 import time
 
@@ -76,12 +78,26 @@ class Connection(asyncio.Protocol):
 
 async def main() -> None:
     """Serve until standard input is closed."""
-    seconds = float(sys.argv[1])
+    seconds, *files = sys.argv[1:]
     loop = asyncio.get_running_loop()
-    server = await loop.create_server(lambda: Connection(seconds), "127.0.0.1", 0, backlog=4096)
-    print(server.sockets[0].getsockname()[1], flush=True)
+    tls = with_authority(files[0]) if files else None
+    server = await loop.create_server(
+        lambda: Connection(float(seconds)), "127.0.0.1", 0, ssl=tls, backlog=4096
+    )
+    scheme = "http" if tls is None else "https"
+    print(f"{scheme}://127.0.0.1:{server.sockets[0].getsockname()[1]}", flush=True)
     await asyncio.to_thread(sys.stdin.read)
     server.close()
+
+
+def with_authority(file: str) -> ssl.SSLContext:
+    """What the server shows over TLS; the authority is written to a file."""
+    import trustme  # noqa: PLC0415 - not in every environment that has batches
+
+    authority, tls = trustme.CA(), ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    authority.issue_cert("127.0.0.1").configure_cert(tls)
+    authority.cert_pem.write_to_path(file)
+    return tls
 
 
 if __name__ == "__main__":

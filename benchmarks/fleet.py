@@ -30,14 +30,16 @@ FLEET = FOLDER.parent / "rust" / "fleet"
 TARGET = FOLDER.parent / "target" / "fleet"
 ROUNDS = 5
 SECONDS = 120.0  # the most a process may take
+SEEN_FLOOR = 4.6  # microseconds of the floor, beside which the reaches were measured
 ONE, FLOOR, UVLOOP = "fleet", "floor: epoll and the core", "uvloop, httptools + DeltaDecoder"
 RESTED = "floor that rests 1 ms"
 # By name, what `fleet_client.py` calls it.
 CLIENTS = {
     ONE: "fleet",
+    "fleet, rests of 10 ms": "fleet-rested",
     "fleet, times behind the read": "fleet-read",
-    "the same, without rests": "fleet-restless",
-    "the same, without clocks": "fleet-unclocked",
+    "the same, no rests": "fleet-restless",
+    "the same, no clocks either": "fleet-unclocked",
     UVLOOP: "uvloop",
 }
 PACKAGES = ("aiohttp", "httptools", "python", "tailrace", "uvloop")
@@ -50,7 +52,7 @@ rounds' own ratios. The floor has no TLS, no pool, no clocks, looks at no head a
 one row has it rest as a fleet does. "Memory kept" is aiohttp where asyncio's room for each read is
 not mapped anew, as our transport sees to. The fleet is as it comes: times of the kernel, rests of
 1 ms at most, clocks; with times taken behind the read it rests 0.1 ms. Its rows are taken every
-50 ms, and not looked at.
+50 ms, and not looked at. With rests of 10 ms (`coalesce=0.01`) what comes within one has one time.
 
 Of stamps: from the server's write, which notes the moment in what it sends, to the moment that the
 client has for it; the server, the client and, where one computes, a thread of Python that does
@@ -216,6 +218,24 @@ def cost_figures(grid: dict[Mode, Samples]) -> Iterator[Figure]:
         if mode in grid:
             took = grid[mode].median(ONE) / 1000
             yield Figure(f"fleet: {mode.name}, an event", took, reach, unit="µs")
+    yield from floor_figures(grid)
+
+
+def floor_figures(grid: dict[Mode, Samples]) -> Iterator[Figure]:
+    """What an event is to cost, in events of the floor: one a write, without TLS.
+
+    What is to be reached was measured beside a floor of `SEEN_FLOOR`. Between two machines the
+    system's part of an event and Python's differ by two factors, and this holds the former alone.
+    """
+    if FLOOR not in grid[PLAIN].rounds:
+        return
+    floor = grid[PLAIN].median(FLOOR)
+    reaches = {TLS: (12.2, 8.2), FULL: (0.25, None), FULL_TLS: (0.35, None)}
+    for mode, (reach, beyond) in reaches.items():
+        if mode in grid:
+            most = beyond and beyond / SEEN_FLOOR
+            took = grid[mode].median(ONE) / floor
+            yield Figure(f"fleet: {mode.name}, to the plain floor", took, reach / SEEN_FLOOR, most)
 
 
 # -- stamps, memory, leaving, many -----------------------------------------------------------------

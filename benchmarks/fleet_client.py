@@ -38,6 +38,7 @@ CLOCKS = ("connect_timeout", "first_byte_timeout", "idle_timeout")
 # How each fleet differs from one as it comes.
 FLEETS: dict[str, dict[str, Any]] = {
     "fleet": {},
+    "fleet-rested": {"coalesce": 0.01},
     "fleet-read": {"stamps": "read"},
     "fleet-restless": {"stamps": "read", "coalesce": 0},
     "fleet-unclocked": {"stamps": "read", "coalesce": 0, **dict.fromkeys(CLOCKS)},

@@ -124,7 +124,11 @@ class _Workers(click.ParamType["int | Literal['node', 'cpu']"]):
 @click.option("--fixed", is_flag=True, help="Keep --concurrency whatever the site answers.")
 @click.option("--rpm", type=_RATE, help="Requests a minute, evenly.")
 @click.option("--tpm", type=_RATE, help="Tokens a minute; estimated before, corrected by usage.")
-@click.option("--row-timeout", type=SECONDS, help="Seconds that one request may take as a whole.")
+@click.option(
+    "--row-timeout",
+    type=SECONDS,
+    help="Seconds that one request may take as a whole; the site's, or an hour, unless given.",
+)
 @click.option(
     "--retry",
     type=_COUNT,
@@ -165,9 +169,9 @@ class _Workers(click.ParamType["int | Literal['node', 'cpu']"]):
     default="process",
     show_default=True,
     help="Ask in this process's event loop; over a fleet, with the extra of that name, whose "
-    "thread has the connections: worth it over TLS, for servers of OpenAI's API; or by workers of "
-    "a Ray cluster: that of RAY_ADDRESS, or this machine; --concurrency and rates are of all of "
-    "them. IN and OUT may be URLs.",
+    "thread has the connections, at less processor time: for servers of OpenAI's API; or by "
+    "workers of a Ray cluster: that of RAY_ADDRESS, or this machine; --concurrency and rates are "
+    "of all of them. IN and OUT may be URLs.",
 )
 @click.option(
     "--workers",

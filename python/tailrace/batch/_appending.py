@@ -169,7 +169,7 @@ class LineFile:
             with writing(self.path):
                 os.fsync(self._file.fileno())
                 if self._is_deleted():
-                    raise FileNotFoundError(ENOENT, "it was deleted")
+                    raise FileNotFoundError(ENOENT, "it was deleted or moved")
         except BatchWriteError as error:
             self._failed = str(error)
             raise

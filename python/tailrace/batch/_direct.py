@@ -23,7 +23,7 @@ from tailrace.batch._asking import (
     with_fields,
 )
 from tailrace.batch._fleet_posting import FleetPoster
-from tailrace.errors import FIRST_ERROR_STATUS, TailraceError
+from tailrace.errors import FIRST_ERROR_STATUS, StreamError, TailraceError, reply_error
 from tailrace.providers._api import below, without_ending
 from tailrace.providers._base import with_credentials
 from tailrace.sites._site import begin_call
@@ -135,6 +135,7 @@ class DirectAsker:
             else:
                 reply = await self._throttled(self._throttle, poster, body)
         except TailraceError as error:
+            self._call.conceal(error)
             failure = error
         else:
             return self._read(endpoint, reply)
@@ -183,18 +184,28 @@ class DirectAsker:
                 body, answer = read
                 if not answer.error and _holds(getattr(answer, _MEMBERS[endpoint])):
                     return Answer(reply.status, _id(reply), body, _used(answer.usage))
-        raise self._failed(endpoint, reply)
+        failed = self._failed(endpoint, reply)
+        if isinstance(failed.error, StreamError) and failed.error.kind == "not_a_stream":
+            failed.error = _passing_error(endpoint, reply) or failed.error
+        raise failed
 
     def _failed(self, endpoint: str, reply: WholeReply) -> FailedRow:
         problem = f"it is no JSON with {_MEMBERS[endpoint]!r}"
         error: TailraceError | None = reply.failure
         if error is None:
             error = self._call.error_of(reply, reply.body, problem)
+        secrets = self._call.sent_secrets()
+        secrets.out_of_error(error)
         read = None if reply.failure is not None else _whole(reply.body)
         if read is not None and len(read[0]) <= _LONGEST_TEXT:
-            return FailedRow(error, status=reply.status, request_id=_id(reply), body=read[0])
+            left = secrets.out_of_bytes(read[0])
+            is_json = left is read[0] or _whole(left) is not None  # a secret may be a number of it
+            body = left if is_json else None
+            return FailedRow(error, status=reply.status, request_id=_id(reply), body=body)
         is_answer = reply.status < FIRST_ERROR_STATUS
         text = reply.body[:_LONGEST_TEXT].decode("utf-8", "replace") if is_answer else ""
+        if reply.failure is None:  # whole, and no answer
+            text = secrets.out_of(text)
         return FailedRow(error, text=text, status=reply.status, request_id=_id(reply))
 
 
@@ -205,6 +216,23 @@ _MOST = frozenset({"max_tokens", "max_completion_tokens"})
 def _holds(member: msgspec.Raw) -> bool:
     """Tell whether a member is there, and neither null nor an empty list."""
     return len(member) > _LONGEST_NOTHING or bytes(member).strip(b"[] \t\r\n") not in (b"", b"null")
+
+
+def _passing_error(endpoint: str, reply: WholeReply) -> StreamError | None:
+    """Return the error of a reply that holds nothing, or breaks off, and may be whole next time."""
+    member = _MEMBERS[endpoint]
+    if reply.status >= FIRST_ERROR_STATUS or reply.failure is not None:
+        return None
+    if not reply.body.strip():
+        return reply_error("empty", "the body is empty", reply.status)
+    try:
+        given = bytes(getattr(_read(reply.body), member))
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        is_part = reply.body.lstrip().startswith(b"{") and "truncated" in str(error)
+        return reply_error("truncated", "its JSON has no end", reply.status) if is_part else None
+    if given.startswith(b"[") and not given.strip(b"[] \t\r\n"):
+        return reply_error("empty", f"{member!r} is an empty list", reply.status)
+    return None
 
 
 _LONGEST_NOTHING = 16

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from tailrace.batch._appending import LineFile, writing
 from tailrace.batch._checking import bad_rows, check
@@ -24,7 +24,7 @@ from tailrace.batch._hidden import remove_dead_files
 from tailrace.batch._inputs.files import reading
 from tailrace.batch._lines import answer_line, bad_line, failure_line, head_of
 from tailrace.batch._lock import FileLock
-from tailrace.batch._record import RecordFile, file_name
+from tailrace.batch._record import SHARD_RECORD, RecordFile, file_name
 from tailrace.batch._rows import BadRow, Row
 from tailrace.batch._states import DONE, FAILED, read_answers, read_failures
 from tailrace.errors import (
@@ -60,6 +60,8 @@ class OutputFolder:
     were taken out when it was opened; `sent` and `carried`: the names of the input's fields that
     are sent with the prompts, and of those that are not.
     """
+
+    _is_locked: ClassVar[bool] = True
 
     def __init__(self, path: Path, source: Source, shard: Shard) -> None:
         self.path = path
@@ -243,12 +245,14 @@ class OutputFolder:
     def _open(self, *, skip_bad: bool, retry_failed: bool, options: Mapping[str, Any]) -> None:
         with writing(self.path):
             self.path.mkdir(parents=True, exist_ok=True)
-            lock = FileLock(self.path / file_name(".lock", self.shard), self._called())
+        lock_path = self.path / file_name(".lock", self.shard)
+        with writing(lock_path):
+            lock = FileLock(lock_path, self._called())
         self._closing.callback(lock.close)
         remove_dead_files(self.path)
         records = RecordFile(self.path, self.shard)
         self._status = _status_of(self._source)
-        record, known = records.agree(self._source, options)
+        record, known = records.agree(self._source, options, is_blank=self._is_blank())
         self._fingerprint = record.fingerprint
         checked, repeated = known, frozenset[int]()
         if checked is None:
@@ -266,6 +270,16 @@ class OutputFolder:
         if known is None:
             self._write_bad(checked, repeated)
         records.finish_check(record, checked)
+
+    def _is_blank(self) -> bool:
+        """Return whether no row has its line, in a run that is this process's alone."""
+        if not self._is_locked or self.shard[1] > 1:
+            return False
+        with writing(self.path):
+            names = {each.name for each in self.path.iterdir() if SHARD_RECORD.fullmatch(each.name)}
+            files = [each for each in (self.part, self.errors) if each.exists()]
+            is_alone = names <= {file_name("run", self.shard, ".json")}
+            return is_alone and not any(each.stat().st_size for each in files)
 
     def _refuse_strangers(self) -> None:
         """Refuse a folder whose files, without a record, are not a run's."""

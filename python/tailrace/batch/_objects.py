@@ -17,7 +17,7 @@ from __future__ import annotations
 import time
 from pathlib import Path
 from threading import Lock
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from msgspec import json, structs
 
@@ -43,6 +43,8 @@ _CHUNK_BYTES = 8 * 2**20
 
 class ObjectFolder(OutputFolder):
     """The output of one shard of a run at a URL; `path`: the folder of this machine behind it."""
+
+    _is_locked: ClassVar[bool] = False
 
     def __init__(self, path: Path, source: Source, shard: Shard) -> None:
         super().__init__(path, source, shard)

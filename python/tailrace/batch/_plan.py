@@ -14,6 +14,7 @@ __all__ = ["Plan"]
 _RETRY = RetryPolicy(attempts=5)
 _MOST = 1e9
 _MOST_WAITED = 999_999.0  # seconds, as of a policy
+_LONGEST_REQUEST = 3600.0  # seconds
 _LEAST = {
     "concurrency": 1,
     "rpm": 1e-3,
@@ -36,7 +37,8 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     from the size of its body and the answers so far, and corrected by the usage that its answer
     tells.
 
-    `row_timeout`: seconds that one request may take as a whole; the site's own clocks run besides.
+    `row_timeout`: seconds that one request may take as a whole, those of the site or an hour unless
+    given: a reply may come in bytes without an end. The site's other clocks run besides.
     `retry`: when a row is asked again, that of the site or five attempts unless given; refusals
     (429, 503, 529) do not count as attempts, up to ten. `retry_budget`: the share of the run's
     requests that may be such further attempts, 0.5; beyond it a failure stands.
@@ -75,6 +77,12 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
                 raise InvalidRequestError(f"{name} must be a whole number")
         if not isinstance(self.retry, RetryPolicy | None):
             raise InvalidRequestError("retry must be a RetryPolicy")
+
+    def seconds_a_request(self, total_timeout: float | None) -> float:
+        """Return how long one request may take at a site whose own clock is `total_timeout`."""
+        if self.row_timeout is not None:
+            return self.row_timeout
+        return _LONGEST_REQUEST if total_timeout is None else total_timeout
 
     def retry_at(self, policy: RetryPolicy | None) -> RetryPolicy:
         """Return when rows are asked again, at a site whose own `policy` is this one."""

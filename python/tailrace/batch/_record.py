@@ -10,6 +10,7 @@ import msgspec
 
 from tailrace import __version__
 from tailrace._messages import browser_text
+from tailrace._secrecy import without_secret_fields
 from tailrace.batch._appending import replacing
 from tailrace.batch._checking import Checked  # noqa: TC001 - msgspec reads the annotation
 from tailrace.batch._fingerprint import Fingerprint, change_of, fingerprint_of
@@ -75,11 +76,14 @@ class RecordFile:
         self._path = folder / file_name("run", shard, ".json")
         self._kept: RunRecord | None = None
 
-    def agree(self, source: Source, options: Mapping[str, Any]) -> tuple[RunRecord, Checked | None]:
+    def agree(
+        self, source: Source, options: Mapping[str, Any], *, is_blank: bool
+    ) -> tuple[RunRecord, Checked | None]:
         """Return the shard's record, a new one where it has none, and what is known of the input.
 
-        Raises BatchFolderError where a record of the folder is of another input, of other options,
-        of another number of shards, or makes no sense; BatchInputError.
+        `is_blank`: whether no row of the run has its line: then it may become another one. Raises
+        BatchFolderError where a record of the folder is of another input, of other options, of
+        another number of shards, or makes no sense; BatchInputError.
         """
         wanted = RunRecord(
             version=_VERSION,
@@ -87,10 +91,13 @@ class RecordFile:
             input=browser_text(source.name),  # a file's name may be no text
             fingerprint=fingerprint_of(source.path, source.name),
             settings=_as_kept(source.settings),
-            options=_as_kept(options),
+            options=without_secret_fields(_as_kept(options)),
         )
         own, checked = wanted, None
         for shard, record in records_in(self._folder).items():
+            if is_blank and _is_other(record, wanted):
+                self._write(wanted)
+                return wanted, None
             self._compare(record, wanted, shard, source)
             if shard == self._shard:
                 self._kept = record
@@ -144,7 +151,7 @@ class RecordFile:
                 f"the input has changed since the run in {self._folder} began: {change}; "
                 "another input needs another output folder"
             )
-        before = {**record.settings, **record.options}
+        before = {**record.settings, **without_secret_fields(record.options)}
         now = {**wanted.settings, **wanted.options}
         if _had_no_model(record):
             before["model"] = now.get("model")
@@ -154,6 +161,15 @@ class RecordFile:
                 f"the run in {self._folder} began otherwise: {changed}; "
                 "other options need another output folder"
             )
+
+
+def _is_other(record: RunRecord, wanted: RunRecord) -> bool:
+    """Tell whether a record is of another input, or of other options."""
+    return (record.fingerprint, record.settings, record.options) != (
+        wanted.fingerprint,
+        wanted.settings,
+        wanted.options,
+    )
 
 
 def _had_no_model(record: RunRecord) -> bool:

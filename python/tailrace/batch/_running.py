@@ -175,10 +175,12 @@ class Run:
         transport = self._site.transport
         if self._engine == "process" and not isinstance(transport, Transport):
             transport = await stack.enter_async_context(make_transport(transport))
-        options: dict[str, Any] = {"transport": transport, "environment": self._environment}
-        if self._plan.row_timeout is not None:
-            options["total_timeout"] = self._plan.row_timeout
         site = self._site
+        options: dict[str, Any] = {
+            "transport": transport,
+            "environment": self._environment,
+            "total_timeout": self._plan.seconds_a_request(site.total_timeout),
+        }
         direct: Asker | None = None
         if site.software == "openai":
             direct = await DirectAsker.of(site, self._models, options, stack, self._engine)
@@ -522,12 +524,12 @@ class Run:
     def _reason(self) -> str:
         if not self._gate.is_tripped:
             return ""
-        more = ""
+        more, why = "", self._outage().rstrip(".")
         if self._gate.has_no_answer:
             more = ", and with --stop-after (stop_after) above 1000 each of them may fail alone"
         return (
-            f"{self._outage()}. What is done is kept: the same run, begun again, goes on with the "
-            f"rows that are left{more}"
+            f"{why}. What is done is kept: the same run, begun again, goes on with the rows that "
+            f"are left{more}"
         )
 
     def _outage(self) -> str:

@@ -7,6 +7,7 @@ row done. Beside what the answers hold it can show the input's own fields.
 from __future__ import annotations
 
 import csv
+import os
 from collections.abc import Callable
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -19,7 +20,7 @@ import msgspec
 from tailrace.batch._appending import replacing, writing
 from tailrace.batch._arrow import arrow
 from tailrace.batch._columns import COLUMNS, Outcome
-from tailrace.batch._hidden import remove_dead_files
+from tailrace.batch._hidden import hidden_file, remove_dead_files
 from tailrace.batch._inputs.source import Overlong
 from tailrace.batch._line_index import RUN_FILE, LineIndex
 from tailrace.batch._rows import RowError
@@ -65,7 +66,10 @@ def check_table(
     if _writer_of(path) is _parquet:
         arrow()
     _refuse_own(path, Path(folder), source)
-    if not path.parent.is_dir() and path.parent != Path(folder):
+    if path.parent.is_dir():
+        with writing(path), hidden_file(path):
+            pass
+    elif path.parent != Path(folder):
         raise BatchWriteError(f"{path} cannot be written: there is no folder {path.parent}")
     _Rows(source, columns)
 
@@ -104,11 +108,15 @@ def write_table(
 def _refuse_own(path: Path, folder: Path, source: Source) -> None:
     """Raise InvalidRequestError for a table in the place of the input, or of the run's own files.
 
-    These may be hard links, or be called by another way.
+    These may be hard links, or be called by another way. Raises BatchWriteError for a file that is
+    read-only: another one could take its place, which is not what it was made so for.
     """
     with writing(path):
         is_input = path.exists() and path.samefile(source.path)
         is_inside = folder.is_dir() and path.parent.is_dir() and path.parent.samefile(folder)
+        is_read_only = path.exists() and not os.access(path, os.W_OK)
+    if is_read_only:
+        raise BatchWriteError(f"{path} cannot be written: it is read-only")
     if is_input:
         raise InvalidRequestError(f"{path} is the input: a table would take its place")
     if is_inside and RUN_FILE.fullmatch(path.name):

@@ -97,6 +97,7 @@ class TranslatingAsker:
         model = Model(shown, self._site.name, self._site, name, shown, f"fp_{self._site.software}")
         try:
             request = wire.read(with_fields(row.body, shown, read.model, {}))
+            _refuse_several(request)
             fitted = fit(request, model, drops=self._site.unsupported == "drop")
         except RefusedError as refusal:
             problem = refusal.problem
@@ -156,6 +157,17 @@ class TranslatingAsker:
             environment.now_ms() // 1000,
             sends.request.model,
             sends.model.fingerprint,
+        )
+
+
+def _refuse_several(request: ModelRequest) -> None:
+    """Refuse a row of several answers, each of which would be a request of its own."""
+    if request.others:
+        raise RefusedRow(
+            "n must be 1, and prompt a single one: a batch gives one answer to a row of this "
+            f"site, and not {len(request.others) + 1}",
+            code="unsupported_value",
+            param="n",
         )
 
 

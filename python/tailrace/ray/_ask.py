@@ -72,8 +72,8 @@ class Ask:
         self._environment = site.environment or Environment()
         self._policy = self._plan.retry_at(site.retry)
         self._options = {**(options or {}), "model": site.resolve_model(model), "retry": None}
-        if self._plan.row_timeout is not None:
-            self._options["total_timeout"] = self._plan.row_timeout
+        total = self._options.get("total_timeout", site.total_timeout)
+        self._options["total_timeout"] = self._plan.seconds_a_request(total)
         site.stream("", **self._options)  # refuses what is no option
         self._gate = Gate(self._plan, time.monotonic, self._policy.longest_retry_after)
         self._estimates = Tokens()

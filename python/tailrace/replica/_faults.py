@@ -112,7 +112,8 @@ def parse_fault(text: str) -> Fault:
     kind = next((kind for kind in FAULTS if kind.name == name), None)
     if kind is None:
         raise InvalidRequestError(
-            f"there is no fault {name!r}; there are {', '.join(kind.name for kind in FAULTS)}"
+            f"there is no fault {name!r} (tailrace replica --list tells of each); there are "
+            f"{', '.join(kind.name for kind in FAULTS)}"
         )
     if colon and (not argument or not kind.argument):
         raise InvalidRequestError(f"the fault {name} is written {kind.text}, not {written!r}")

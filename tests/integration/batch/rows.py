@@ -69,7 +69,9 @@ class Server:
     `bodies`: what it was asked, in their order; `most`: requests under way at once, at most.
     """
 
-    def __init__(self, answer: Callable[[str, dict[str, Any]], Awaitable[web.Response]]) -> None:
+    def __init__(
+        self, answer: Callable[[str, dict[str, Any]], Awaitable[web.StreamResponse]]
+    ) -> None:
         self.answer = answer
         self.bodies: list[dict[str, Any]] = []
         self.requests: list[web.Request] = []
@@ -80,7 +82,7 @@ class Server:
     def site(self, **options: Any) -> Site:
         return Site(self.url, software="openai", **{"model": "m", **options})
 
-    async def handle(self, request: web.Request) -> web.Response:
+    async def handle(self, request: web.Request) -> web.StreamResponse:
         body = json.loads(await request.read())
         self.bodies.append(body)
         self.requests.append(request)
@@ -112,7 +114,7 @@ async def repeat(path: str, body: dict[str, Any]) -> web.Response:
 
 @asynccontextmanager
 async def served(
-    answer: Callable[[str, dict[str, Any]], Awaitable[web.Response]] = repeat, port: int = 0
+    answer: Callable[[str, dict[str, Any]], Awaitable[web.StreamResponse]] = repeat, port: int = 0
 ) -> AsyncIterator[Server]:
     server = Server(answer)
     app = web.Application(client_max_size=2**26)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from aiohttp import web
-from rows import CHAT, answers, chat, completion, failures, served, write_rows
+from rows import CHAT, answers, chat, completion, failures, repeat, served, write_rows
 
 from tailrace import RetryPolicy, Site, Throttle, batch
 from tailrace.batch import Plan
@@ -264,11 +264,13 @@ async def test_half_a_character_of_an_answer_costs_no_answer(tmp_path: Path) -> 
         (b'{"error": {"message": "Too long", "code": "too_long"}}', 400, "too_long", "Too long"),
         (b'{"error": {"message": "Overloaded"}}', 200, "upstream", "Overloaded"),
         (b"<html><title>Hello</title></html>", 200, "not_a_stream", "not an answer"),
-        (b'{"choices": []}', 200, "not_a_stream", "'choices'"),
+        (b'{"choices": []}', 200, "empty", "no answer: 'choices' is an empty list"),
         (b'{"choices": null}', 200, "not_a_stream", ""),
         (b'["choices"]', 200, "not_a_stream", ""),
-        (b'{"choices": [1', 200, "not_a_stream", ""),
-        (b"", 200, "not_a_stream", ""),
+        (b'{"choices": [1', 200, "truncated", "the reply broke off: its JSON has no end"),
+        (b'["choices", ', 200, "not_a_stream", ""),
+        (b"", 200, "empty", "the reply holds no answer: the body is empty"),
+        (b" \r\n", 200, "empty", "the reply holds no answer: the body is empty"),
         (b"no JSON", 422, "upstream", "no JSON"),
     ],
 )
@@ -287,6 +289,19 @@ async def test_what_is_no_answer_fails_with_what_came(
         assert error.get("partial_text", "") == (body.decode() if status < 400 else "")
     else:
         assert response["body"] == json.loads(body)
+
+
+@pytest.mark.parametrize("body", [b"", b'{"choices": []}', b'{"choices": [{"mess'])
+async def test_an_empty_answer_is_asked_again(tmp_path: Path, body: bytes) -> None:
+    async def answer(path: str, asked: dict[str, Any]) -> web.Response:
+        if len(server.bodies) == 1:
+            return web.Response(body=body, content_type="application/json")
+        return await repeat(path, asked)
+
+    rows = write_rows(tmp_path / "in.jsonl", [chat("hi")])
+    async with served(answer) as server:
+        report = await batch.run(rows, tmp_path / "out", server.site(), TWICE)
+    assert (report.done, report.requests, report.retries) == (1, 2, 1)
 
 
 async def test_an_answer_that_broke_off_is_in_the_failure(tmp_path: Path) -> None:
@@ -344,13 +359,14 @@ async def test_other_sites_answer_in_the_form_of_openais_api(tmp_path: Path, nam
         ("/v1/embeddings", {"input": "four"}),
         ("/v1/chat/completions", chat("five", functions=[{"name": "f"}])),
         ("/v1/chat/completions", chat("six", n=2)),
+        ("/v1/completions", {"prompt": ["seven", "eight", "nine"]}),
     ]
     rows = write_rows(tmp_path / "in.jsonl", bodies)
     async with Replica() as replica:
         site = await other_site(replica, name)
         report = await batch.run(rows, tmp_path / "out", site)
     done, failed = answers(tmp_path / "out"), failures(tmp_path / "out")
-    assert (report.done, report.failed, report.retries) == (3, 3, 0)
+    assert (report.done, report.failed, report.retries) == (3, 4, 0)
     chatted, responded, completed = (done[f"row {each}"]["response"]["body"] for each in range(3))
     assert "one" in chatted["choices"][0]["message"]["content"]
     assert "two" in responded["output"][0]["content"][0]["text"]
@@ -360,8 +376,11 @@ async def test_other_sites_answer_in_the_form_of_openais_api(tmp_path: Path, nam
     assert (report.usage.estimated == 0) != chatted["usage_estimated"]
     assert "openai alone" in failed["row 3"]["error"]["message"]
     assert failed["row 4"]["error"]["code"] == "unsupported_parameter"
-    assert "n must be 1: a batch gives one answer" in failed["row 5"]["error"]["message"]
-    assert [each["error"]["attempts"] for each in failed.values()] == [0, 0, 0]
+    for row, count in (("row 5", 2), ("row 6", 3)):
+        assert failed[row]["error"]["code"] == "unsupported_value"
+        words = f"a batch gives one answer to a row of this site, and not {count}"
+        assert words in failed[row]["error"]["message"]
+    assert [each["error"]["attempts"] for each in failed.values()] == [0, 0, 0, 0]
 
 
 async def test_a_server_that_is_asked_by_responses_answers_chats_too(tmp_path: Path) -> None:

@@ -471,6 +471,34 @@ async def test_a_site_that_hangs_costs_no_row(tmp_path: Path) -> None:
     assert (report.done, report.failed, report.left) == (10, 0, 0)
 
 
+async def test_a_reply_that_comes_in_bytes_without_an_end_has_a_clock(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No other clock runs out: none begins to wait for longer than a byte takes."""
+
+    async def answer(path: str, body: dict[str, Any]) -> web.StreamResponse:
+        if body["messages"][-1]["content"] != "3":
+            return await repeat(path, body)
+        reply = web.StreamResponse(headers={"Content-Type": "application/json"})
+        await reply.prepare(server.requests[-1])
+        while True:
+            await reply.write(b" ")
+            await asyncio.sleep(0.05)
+
+    monkeypatch.setattr("tailrace.batch._plan._LONGEST_REQUEST", 0.3)
+    rows, out = some_rows(tmp_path, 6), tmp_path / "out"
+    async with served(answer) as server:
+        plan = Plan(concurrency=1, retry=RetryPolicy(attempts=1))
+        report = await batch.run(rows, out, server.site(), plan)
+        assert (report.done, report.failed, report.left) == (5, 1, 0)
+        assert failures(out)["row 3"]["error"]["code"] == "timeout"
+        assert "0.3 s" in failures(out)["row 3"]["error"]["message"]
+        monkeypatch.setattr("tailrace.batch._plan._LONGEST_REQUEST", 1e6)
+        site = server.site(total_timeout=0.2)  # the site's own goes before
+        report = await batch.run(rows, out, site, plan, retry_failed=True)
+    assert "0.2 s" in failures(out)["row 3"]["error"]["message"]
+
+
 async def test_a_site_that_hung_for_a_while_costs_no_row(tmp_path: Path) -> None:
     async def answer(path: str, body: dict[str, Any]) -> web.Response:
         if 3 <= len(server.bodies) <= 6:

@@ -319,6 +319,7 @@ async def test_unknown_encodings_are_refused(local: Served, encoding: str) -> No
 
 ENCODINGS: dict[str, Callable[[bytes], bytes]] = {
     "gzip": gzip.compress,
+    "x-gzip": gzip.compress,  # the same, says RFC 9110, 8.4.1.3
     "deflate": zlib.compress,
     "br": lambda data: brotli.compress(data, quality=5),
     "zstd": zstd,

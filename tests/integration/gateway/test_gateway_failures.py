@@ -337,6 +337,18 @@ async def test_models(gateway: RunningGateway) -> None:
                 )
 
 
+@pytest.mark.parametrize("path", ["/chat/completions", "/v1/v1/messages", "/models", "/v1"])
+async def test_a_wrong_base_url_is_told_the_right_one(gateway: RunningGateway, path: str) -> None:
+    async with (
+        aiohttp.ClientSession() as session,
+        session.post(f"{gateway.url}{path}", json=asking("Hello")) as reply,
+    ):
+        assert reply.status == 404
+        error = (await reply.json())["error"]
+    assert error["code"] == "unknown_url"
+    assert "the base URL of OpenAI's clients ends with /v1, that of Anthropic's" in error["message"]
+
+
 @pytest.mark.parametrize(
     ("method", "path", "status", "allow"),
     [

@@ -370,7 +370,7 @@ async def test_a_url_that_counts_is_remembered_and_forgotten(
 
 
 BAD = {
-    "nonsense": "no fault 'nonsense'; there are stale-nonce",
+    "nonsense": "no fault 'nonsense' .tailrace replica --list tells of each.; there are stale-no",
     "": "no fault ''",
     "gzip:9": "is written gzip",
     "429:": r"is written 429\[:SECONDS\]",

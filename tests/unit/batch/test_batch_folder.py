@@ -43,6 +43,12 @@ def opened(given: Path, **options: Any) -> OutputFolder:
     return OutputFolder.open(out, open_source(given, folder=out), **options)
 
 
+def begin(given: Path, **options: Any) -> None:
+    """Begin a run of which one row has its line."""
+    with opened(given, **options) as folder:
+        folder.write_failed(next(folder.pending()), code="timeout", message="late")
+
+
 def written(path: Path) -> list[dict[str, Any]]:
     return [json.loads(each) for each in path.read_text("utf-8").splitlines()]
 
@@ -183,7 +189,7 @@ def test_a_second_run_is_refused_while_the_first_lives(given: Path) -> None:
     ],
 )
 def test_an_input_that_changed_is_refused_saying_how(given: Path, change: Any, how: str) -> None:
-    opened(given).close()
+    begin(given)
     given.write_bytes(change(given.read_bytes()))
     with pytest.raises(BatchFolderError, match=how):
         opened(given)
@@ -213,17 +219,48 @@ def test_an_input_that_changes_while_it_is_read_gives_no_other_row(
 
 
 def test_other_options_are_refused_by_name(given: Path) -> None:
-    opened(given, options={"model": "a"}).close()
+    begin(given, options={"model": "a"})
     with pytest.raises(BatchFolderError, match='began otherwise: model was "a" and is "b"'):
         opened(given, options={"model": "b"})
     with pytest.raises(BatchFolderError, match='model was "a" and is not given'):
         opened(given)
 
 
+def test_a_run_of_which_no_row_has_its_line_may_become_another(given: Path) -> None:
+    """Its first options were a slip: a model that the site does not have."""
+    opened(given, options={"model": "a"}).close()
+    given.write_text(given.read_text("utf-8") + "\n" + line("r8"), "utf-8")
+    with opened(given, options={"model": "b"}) as folder:
+        assert pending(folder) == [f"r{number}" for number in range(1, 9)]
+        folder.write_done(next(folder.pending()), body={"text": "it"})
+    with opened(given, options={"model": "b"}) as folder:
+        assert (folder.rows, folder.done) == (8, 1)
+    with pytest.raises(BatchFolderError, match='model was "b" and is "a"'):
+        opened(given, options={"model": "a"})
+
+
+def test_what_was_known_of_another_input_is_not_kept(given: Path) -> None:
+    opened(given).close()
+    given.write_text(given.read_text("utf-8") + "\n{\n", "utf-8")
+    for _ in range(2):
+        with pytest.raises(BatchInputError, match=r"1 row of .* cannot be sent: line 8"):
+            opened(given)
+
+
+def test_shards_of_which_no_row_has_its_line_keep_to_their_run(given: Path) -> None:
+    """Another process may be about to write to its own."""
+    opened(given, shard=(0, 2), options={"model": "a"}).close()
+    for shard in ((0, 2), (1, 2)):
+        with pytest.raises(BatchFolderError, match='model was "a" and is "b"'):
+            opened(given, shard=shard, options={"model": "b"})
+    with pytest.raises(BatchFolderError, match="holds a run in 2 shards, and this one is of 1"):
+        opened(given, options={"model": "b"})
+
+
 def test_a_run_without_a_model_may_get_one(given: Path) -> None:
     """Those of its rows that name none have failed; versions before began such runs."""
     nameless = {"software": "openai", "model": ""}
-    opened(given, options=nameless).close()
+    begin(given, options=nameless)
     opened(given, options={**nameless, "model": "m"}).close()
     for model, was in (("", "m"), ("n", "m")):
         with pytest.raises(BatchFolderError, match=f'model was "{was}" and is "{model}"'):
@@ -234,7 +271,7 @@ def test_a_run_without_a_model_may_get_one(given: Path) -> None:
 
 def test_a_page_without_a_model_keeps_to_it(given: Path) -> None:
     page = {"software": "ai-power", "model": "", "url": "http://localhost/chat"}
-    opened(given, options=page).close()
+    begin(given, options=page)
     with pytest.raises(BatchFolderError, match='model was "" and is "m"'):
         opened(given, options={**page, "model": "m"})
 

@@ -10,6 +10,7 @@ import struct
 import subprocess
 import sys
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from decimal import Decimal
 from math import inf, nan
 from typing import TYPE_CHECKING, Any
@@ -17,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tailrace.batch._folder import OutputFolder
-from tailrace.batch._inputs import files, open_source, prompts, records
+from tailrace.batch._inputs import files, open_source, prompts, records, spool
 from tailrace.batch._inputs import source as source_module
 from tailrace.batch._rows import BadRow, Row
 from tailrace.batch._tables import write_table
@@ -665,6 +666,28 @@ def test_stdin_is_kept(tmp_path: Path) -> None:
     with pytest.raises(BatchFolderError, match="the input is not the one that this run began with"):
         from_stdin(tmp_path, text + text)
     assert [each.name for each in (tmp_path / "out").iterdir()] == ["input"]
+
+
+def test_of_streams_that_come_at_once_one_is_kept(tmp_path: Path) -> None:
+    """Or one run would ask the rows of the other, under its own options."""
+    count, kept = 8, tmp_path / "input"
+    together = threading.Barrier(count)
+
+    def keep(number: int) -> bool:
+        new = tmp_path / f"new-{number}"
+        new.write_text(f"{number}")
+        together.wait()
+        try:
+            spool._keep(new, kept)
+        except BatchFolderError:
+            return False
+        return True
+
+    with ThreadPoolExecutor(count) as pool:
+        for _ in range(100):
+            kept.unlink(missing_ok=True)
+            taken = [number for number, is_own in enumerate(pool.map(keep, range(count))) if is_own]
+            assert taken == [int(kept.read_text())]
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="the system has no named pipes")

@@ -6,20 +6,23 @@ import base64
 import csv
 import datetime as dt
 import json
+import os
+import re
 import struct
+import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from tailrace.batch._appending import replacing
+from tailrace.batch._columns import COLUMNS
 from tailrace.batch._folder import OutputFolder
 from tailrace.batch._inputs import open_source
 from tailrace.batch._tables import Table, check_table, write_table
-from tailrace.errors import BatchFolderError, InvalidRequestError
+from tailrace.errors import BatchFolderError, BatchWriteError, InvalidRequestError
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from tailrace.batch._inputs import Source
 
 ANSWER = {
@@ -339,3 +342,33 @@ def test_shards_that_end_together_write_one_table(given: Source, out: Path, tmp_
         each.__exit__(None, None, None)
     assert target.read_bytes() == expected
     assert not list(tmp_path.glob(".table*"))
+
+
+@pytest.mark.skipif(not Path("/proc/self").exists(), reason="there is no folder without files")
+def test_a_folder_that_takes_no_file_is_named_before_the_run(given: Source, out: Path) -> None:
+    with pytest.raises(BatchWriteError, match=r"/proc/self/table\.csv cannot be written"):
+        check_table(out, given, Path("/proc/self/table.csv"))
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there nothing is asked about permissions")
+def test_a_table_that_is_read_only_is_not_replaced(
+    given: Source, out: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    table = tmp_path / "table.csv"
+    table.write_text("before", "utf-8")
+    table.chmod(0o444)
+    if os.geteuid() == 0:  # to whom nothing is read-only
+        monkeypatch.setattr(
+            os, "access", lambda path, mode: not (path == table and mode == os.W_OK)
+        )
+    for work in (check_table, write_table):
+        with pytest.raises(BatchWriteError, match=r"table\.csv cannot be written: it is read-only"):
+            work(out, given, table)
+    assert table.read_text("utf-8") == "before"
+
+
+def test_the_guide_names_every_column() -> None:
+    guide = Path(__file__).parents[3] / "docs" / "how-to" / "batch.md"
+    table = guide.read_text("utf-8").partition("| columns | of |")[2].partition("## ")[0]
+    named = re.findall(r"`(\w{1,40})`", table)
+    assert sorted(named) == sorted(COLUMNS)

@@ -7,7 +7,7 @@ import sys
 import zlib
 from contextlib import contextmanager
 from io import BufferedReader
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from tailrace.batch._inputs.bodies import read_json_line
 from tailrace.batch._inputs.source import MAX_ROW_BYTES, Overlong
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    _Reader = BufferedReader[Any]
+    _Reader: TypeAlias = "BufferedReader[Any]"
 
 __all__ = ["is_packed", "lines_of", "reading", "unpacked"]
 
@@ -99,11 +99,12 @@ def lines_of(path: Path, name: str) -> Iterator[tuple[int, bytes | Overlong]]:
         while line := file.readline(MAX_ROW_BYTES + 1):
             number += 1
             is_overlong = len(line) > MAX_ROW_BYTES
-            has_end = line.endswith(b"\n") or (is_overlong and _pass_over(file))
-            if number == 1 and not has_end:
-                _refuse_carriage_returns(line, name)
-            # Where files were put together, a mark of the order of bytes begins a later line.
-            line = line.removeprefix(_BOM)
+            if number == 1 or is_overlong:
+                has_end = line.endswith(b"\n") or (is_overlong and _pass_over(file))
+                if number == 1 and not has_end:
+                    _refuse_carriage_returns(line, name)
+            if line[0] == _BOM[0]:  # of a later line, too, where files were put together
+                line = line.removeprefix(_BOM)
             if is_overlong:
                 yield number, Overlong(line[: Overlong.KEPT].decode("utf-8", "replace").strip())
             elif line and not line.isspace():

@@ -65,10 +65,21 @@ def _keep(new: Path, kept: Path) -> None:
     if not new.stat().st_size:
         if not kept.exists():
             raise BatchInputError("nothing came from stdin")
-    elif not kept.exists():
-        new.replace(kept)
-    elif not filecmp.cmp(new, kept, shallow=False):
+    elif not _took_name(new, kept) and not filecmp.cmp(new, kept, shallow=False):
         raise BatchFolderError(
             f"the input is not the one that this run began with, which is kept as {kept}: "
             "another input needs another output folder"
         )
+
+
+def _took_name(new: Path, kept: Path) -> bool:
+    """Give a file the name `kept`, unless there is one of that name: two may begin at once."""
+    try:
+        os.link(new, kept)
+    except FileExistsError:
+        return False
+    except OSError:  # a file system without hard links
+        if kept.exists():
+            return False
+        new.replace(kept)
+    return True

@@ -292,7 +292,7 @@ async def _take_body(request: web.Request, settings: Settings) -> None:
     if request.content_type != "application/json" and not request.content_type.endswith("+json"):
         message = "the body must be JSON, with the header Content-Type: application/json"
         raise RefusedError(Problem(415, message, INVALID_REQUEST, code="unsupported_content_type"))
-    encoding = request.headers.get("Content-Encoding", "").strip().lower()
+    encoding = request.headers.get("Content-Encoding", "").strip().lower().removeprefix("x-")
     if encoding not in _ENCODINGS:
         message = "the body may be compressed with one of gzip, deflate, br and zstd"
         raise RefusedError(

@@ -170,7 +170,8 @@ def _problem_of_http(refusal: web.HTTPException) -> Problem:
 
 _CODES = {404: "unknown_url", 405: "method_not_allowed", 413: "body_too_large"}
 _WORDS = {
-    404: "there is nothing at this URL",
+    404: "there is nothing at this URL: the base URL of OpenAI's clients ends with /v1, that of "
+    "Anthropic's with the port; /docs shows all paths",
     405: "this URL does not take this method; the header Allow says which it takes",
 }
 

@@ -1,17 +1,47 @@
 //! What a decoder remembers of a stream against one that has seen nothing: a stream of events whose
-//! layout changes anywhere, read by one decoder, and each of its events by a fresh one.
+//! layout changes anywhere, read by one decoder, and each of its events by a fresh one; and with
+//! deltas of every kind, by a decoder that reads each event in full.
 
 use arbitrary::{Result, Unstructured};
-use tailrace_core::{DeltaDecoder, DeltaOptions, Dialect, End, ErrorKind, Ids, ReplyError, Usage};
+use tailrace_core::{
+    DeltaDecoder, DeltaOptions, DeltaSink, Dialect, End, ErrorKind, Ids, OwnedDelta, ReplyError,
+    Usage,
+};
 
 use super::cutting::reads;
 
 pub fn check(data: &[u8]) {
-    let (dialect, sizes, blocks) = stream(&mut Unstructured::new(data)).unwrap_or_default();
-    is_read_as_by_fresh_decoders(DIALECTS[dialect], &blocks, &sizes);
+    let Ok(stream) = Stream::read(&mut Unstructured::new(data)) else { return };
+    let Stream { dialect, is_text, sizes, blocks } = stream;
+    if is_text {
+        is_read_as_by_fresh_decoders(dialect, &blocks, &sizes);
+    }
+    is_read_as_in_full(dialect, &blocks, &sizes);
 }
 
-const DIALECTS: [Dialect; 3] = [Dialect::OpenAi, Dialect::AiPower, Dialect::AiPkit];
+/// Events in a row.
+struct Stream {
+    dialect: Dialect,
+    /// Whether its deltas are text alone, and its events mean the same whatever came before.
+    is_text: bool,
+    /// Of its reads; none where they are whole, and event by event.
+    sizes: Vec<u8>,
+    blocks: Vec<Vec<u8>>,
+}
+
+/// Dialects of streams of text alone.
+const OF_TEXT: [Dialect; 3] = [Dialect::OpenAi, Dialect::AiPower, Dialect::AiPkit];
+
+const DIALECTS: [Dialect; 8] = [
+    Dialect::OpenAi,
+    Dialect::AiPower,
+    Dialect::AiPkit,
+    Dialect::OpenAiResponses,
+    Dialect::Anthropic,
+    Dialect::Gemini,
+    Dialect::Ollama,
+    Dialect::AiEngine,
+];
 
 /// Data of events to begin with.
 pub const CHUNKS: [&str; 14] = [
@@ -29,6 +59,46 @@ pub const CHUNKS: [&str; 14] = [
     r#"{"id":"","pad":"y","msg":"","choices":[{"index":0,"delta":{"content":"a"}}]}"#,
     r#"{"error":"","id":"","pad":"x","choices":[{"delta":{"content":"a"}}],"object":"o"}"#,
     "[DONE]",
+];
+
+/// Data of events that add another kind of delta, or are of another dialect.
+#[rustfmt::skip]
+const KINDS: [(Dialect, &str); 19] = [
+    (Dialect::OpenAi, r#"{"id":"c","choices":[{"index":0,"delta":{"content":null,"reasoning_content":"a"},"finish_reason":null}]}"#),
+    (Dialect::OpenAi, r#"{"choices":[{"delta":{"reasoning":"x","reasoning_details":[{"type":"reasoning.text","text":"x"}]}}]}"#),
+    (Dialect::OpenAi, r#"{"choices":[{"delta":{"refusal":"a"}}],"pad":"x"}"#),
+    (Dialect::OpenAi, r#"{"choices":[{"delta":{"tool_calls":[{"index":0,"id":"c1","function":{"name":"f","arguments":""}}]}}]}"#),
+    (Dialect::OpenAi, r#"{"choices":[{"delta":{"tool_calls":[{"index":0,"function":{"arguments":"a"}}]},"logprobs":null}]}"#),
+    (Dialect::OpenAi, r#"{"choices":[{"delta":{"tool_calls":[{"index":1,"function":{"arguments":"{}"}}]}}]}"#),
+    (Dialect::OpenAi, r#"{"choices":[{"delta":{"function_call":{"name":"g","arguments":"a"}}}]}"#),
+    (Dialect::AiPower, r#"{"choices":[{"delta":{"reasoning_content":"a","content":null}}]}"#),
+    (Dialect::OpenAiResponses, r#"{"type":"response.output_text.delta","output_index":0,"delta":"a","pad":"x"}"#),
+    (Dialect::OpenAiResponses, r#"{"type":"response.reasoning_text.delta","item_id":"i","output_index":0,"delta":"a"}"#),
+    (Dialect::OpenAiResponses, r#"{"type":"response.function_call_arguments.delta","item_id":"i","output_index":1,"delta":"a"}"#),
+    (Dialect::OpenAiResponses, r#"{"type":"response.output_item.added","output_index":1,"item":{"type":"function_call","call_id":"c","name":"f"}}"#),
+    (Dialect::Anthropic, r#"{"type":"content_block_delta","index":0,"delta":{"type":"text_delta","text":"a"}}"#),
+    (Dialect::Anthropic, r#"{"type":"content_block_delta","index":0,"delta":{"type":"thinking_delta","thinking":"a"}}"#),
+    (Dialect::Anthropic, r#"{"type":"content_block_delta","index":1,"delta":{"type":"input_json_delta","partial_json":"a"}}"#),
+    (Dialect::Anthropic, r#"{"type":"content_block_start","index":1,"content_block":{"type":"tool_use","id":"t","name":"f"}}"#),
+    (Dialect::Gemini, r#"{"candidates":[{"content":{"parts":[{"text":"a","thought":true}]}}]}"#),
+    (Dialect::Ollama, r#"{"message":{"content":"","thinking":"a"},"done":false}"#),
+    (Dialect::AiEngine, r#"{"type":"live","subtype":"thinking","data":"a"}"#),
+];
+
+/// What is put in between in a stream of such events, beside the pieces.
+const WORDS: [&str; 12] = [
+    "\"reasoning\":\"r\",",
+    "\"reasoning_content\":\"\",",
+    "\"refusal\":\"no\",",
+    "\"arguments\":\"{}\"",
+    "\"name\":\"f\",",
+    "\"logprobs\":{\"content\":[{\"token\":\"a\",\"logprob\":-1}]},",
+    "\"type\":\"content_block_stop\",",
+    "\"type\":\"thinking_delta\",",
+    "\"thought\":true,",
+    "\"content\":\"\",",
+    "\"function\":{",
+    "\\\"",
 ];
 
 /// What is put in between.
@@ -59,65 +129,88 @@ pub const PLAIN: Form = Form { head: "", lead: "data: ", tail: "", end: "\n" };
 
 /// Lines before an event's data, or behind it; most have none.
 #[rustfmt::skip]
-pub const LINES: [&str; 16] = [
+pub const LINES: [&str; 19] = [
     "", "", "", "", ":", "id: 7", "retry: 5", "event: message", "event:", "event: thread.message.delta", "event: status",
-    "event: openai_response_id", "data:", "data: ", "data: ,", "unknown",
+    "event: openai_response_id", "data:", "data: ", "data: ,", "unknown", "event: content_block_delta",
+    "event: response.function_call_arguments.delta", "event: response.output_text.delta",
 ];
 
-/// Events: each begins as the one before, as an earlier one, or anew, and is changed at a place or
-/// two, or not.
-fn stream(choices: &mut Unstructured<'_>) -> Result<(usize, Vec<u8>, Vec<Vec<u8>>)> {
-    let dialect = choices.int_in_range(0..=DIALECTS.len() - 1)?;
-    let sizes =
-        if choices.ratio(1, 2)? { Vec::new() } else { choices.arbitrary::<[u8; 3]>()?.to_vec() };
-    let mut form = PLAIN;
-    let mut texts: Vec<Vec<u8>> = vec![choices.choose(&CHUNKS)?.as_bytes().to_vec()];
-    let mut blocks = Vec::new();
-    while !choices.is_empty() && blocks.len() < 24 {
-        let mut text = texts.last().cloned().unwrap_or_default();
-        match choices.arbitrary::<u8>()? {
-            0..=39 => {}
-            40..=69 => text.clone_from(choices.choose(&texts)?),
-            70..=84 => text = choices.choose(&CHUNKS)?.as_bytes().to_vec(),
-            85..=99 => {
-                (form.head, form.tail) = (*choices.choose(&LINES)?, *choices.choose(&LINES)?);
+impl Stream {
+    /// Events: each begins as the one before, as an earlier one, or anew, and is changed at a place
+    /// or two, or not.
+    fn read(choices: &mut Unstructured<'_>) -> Result<Self> {
+        let kind = choices.int_in_range(0..=OF_TEXT.len() + DIALECTS.len() - 1)?;
+        let is_text = kind < OF_TEXT.len();
+        let dialect = *OF_TEXT.iter().chain(&DIALECTS).nth(kind).unwrap_or(&Dialect::OpenAi);
+        let (data, pieces) = material(dialect, is_text);
+        let sizes = if choices.ratio(1, 2)? {
+            Vec::new()
+        } else {
+            choices.arbitrary::<[u8; 3]>()?.to_vec()
+        };
+        let mut form = PLAIN;
+        let mut texts: Vec<Vec<u8>> = vec![choices.choose(&data)?.as_bytes().to_vec()];
+        let mut blocks = Vec::new();
+        while !choices.is_empty() && blocks.len() < 24 {
+            let mut text = texts.last().cloned().unwrap_or_default();
+            match choices.arbitrary::<u8>()? {
+                0..=39 => {}
+                40..=69 => text.clone_from(choices.choose(&texts)?),
+                70..=84 => text = choices.choose(&data)?.as_bytes().to_vec(),
+                85..=99 => {
+                    (form.head, form.tail) = (*choices.choose(&LINES)?, *choices.choose(&LINES)?);
+                }
+                100..=104 => form.lead = choices.choose(&["data:", "data: ", "data:  "])?,
+                105..=109 => form.end = choices.choose(&["\n", "\r\n", "\r"])?,
+                110..=169 => change_string(choices, &pieces, &mut text)?,
+                170..=219 => change(choices, &pieces, &mut text)?,
+                _ => {
+                    change(choices, &pieces, &mut text)?;
+                    change(choices, &pieces, &mut text)?;
+                }
             }
-            100..=104 => form.lead = choices.choose(&["data:", "data: ", "data:  "])?,
-            105..=109 => form.end = choices.choose(&["\n", "\r\n", "\r"])?,
-            110..=169 => change_string(choices, &mut text)?,
-            170..=219 => change(choices, &mut text)?,
-            _ => {
-                change(choices, &mut text)?;
-                change(choices, &mut text)?;
-            }
+            blocks.push(form.block(&text));
+            texts.push(text);
         }
-        blocks.push(form.block(&text));
-        texts.push(text);
+        Ok(Self { dialect, is_text, sizes, blocks })
     }
-    Ok((dialect, sizes, blocks))
 }
 
-fn change(choices: &mut Unstructured<'_>, text: &mut Vec<u8>) -> Result<()> {
+/// The data that the events of a stream begin with, and what is put in between.
+fn material(dialect: Dialect, is_text: bool) -> (Vec<&'static str>, Vec<&'static str>) {
+    if is_text {
+        return (CHUNKS.to_vec(), PIECES.to_vec());
+    }
+    let kinds = KINDS.into_iter().filter(|(of, _)| *of == dialect).map(|(_, data)| data);
+    let chunks = CHUNKS.into_iter().filter(|_| OF_TEXT.contains(&dialect));
+    (kinds.chain(chunks).collect(), PIECES.into_iter().chain(WORDS).collect())
+}
+
+fn change(choices: &mut Unstructured<'_>, pieces: &[&str], text: &mut Vec<u8>) -> Result<()> {
     let at = choices.int_in_range(0..=text.len())?;
     let dropped = choices.int_in_range(0..=8)?.min(text.len() - at);
     if choices.ratio(1, 4)? {
         let byte = choices.arbitrary()?;
         text.splice(at..at + dropped, [byte]);
     } else {
-        let piece = choices.choose(&PIECES)?;
+        let piece = choices.choose(pieces)?;
         text.splice(at..at + dropped, piece.bytes());
     }
     Ok(())
 }
 
 /// Puts something else between a quote and the next one.
-fn change_string(choices: &mut Unstructured<'_>, text: &mut Vec<u8>) -> Result<()> {
+fn change_string(
+    choices: &mut Unstructured<'_>,
+    pieces: &[&str],
+    text: &mut Vec<u8>,
+) -> Result<()> {
     let quotes = quotes(text);
     if quotes.is_empty() {
         return Ok(());
     }
     let quote = *choices.choose(&quotes)?;
-    let piece = choices.choose(&PIECES)?;
+    let piece = choices.choose(pieces)?;
     text.splice(
         quote + 1..quotes.into_iter().find(|&next| next > quote).unwrap_or(text.len()),
         piece.bytes(),
@@ -198,6 +291,44 @@ pub fn is_read_as_by_fresh_decoders(dialect: Dialect, blocks: &[Vec<u8>], sizes:
             assert_eq!(outcome, expected, "{dialect:?} {:?}", Shown(&cut));
         }
     }
+}
+
+/// Panics unless a decoder that reads each event in full says the same of a stream: to who wants
+/// everything, and to who wants text alone and has all the rest collected.
+fn is_read_as_in_full(dialect: Dialect, blocks: &[Vec<u8>], sizes: &[u8]) {
+    let stream = blocks.concat();
+    let by_event: Vec<&[u8]> = blocks.iter().map(Vec::as_slice).collect();
+    let in_full = || DeltaDecoder::without_repeats(dialect, DeltaOptions::default());
+    let everything = all_of::<Vec<OwnedDelta>>(in_full(), false, &by_event);
+    let collected = all_of::<Vec<String>>(in_full(), true, &by_event);
+    let cut = reads(&stream, if sizes.is_empty() { &[255] } else { sizes });
+    for reads in [by_event, cut] {
+        let decoder = || DeltaDecoder::new(dialect, DeltaOptions::default());
+        let told = all_of::<Vec<OwnedDelta>>(decoder(), false, &reads);
+        assert_eq!(told, everything, "{dialect:?} {:?}", Shown(&reads));
+        let told = all_of::<Vec<String>>(decoder(), true, &reads);
+        assert_eq!(told, collected, "{dialect:?} {:?}", Shown(&reads));
+    }
+}
+
+/// The deltas of a reply, and all that its decoder tells in the end.
+fn all_of<S: DeltaSink + Default>(
+    mut decoder: DeltaDecoder,
+    collects: bool,
+    reads: &[&[u8]],
+) -> (S, String) {
+    if collects {
+        decoder.collect();
+    }
+    let mut deltas = S::default();
+    for read in reads {
+        decoder.feed(read, &mut deltas);
+    }
+    decoder.close(true, &mut deltas);
+    let passed_over: Vec<_> = decoder.passed_over().collect();
+    let counts = (decoder.events(), decoder.bad_events(), decoder.usage(), passed_over);
+    let end = (decoder.end(), decoder.done(), decoder.error(), decoder.finish_reason());
+    (deltas, format!("{counts:?} {end:?} {:?} {:?}", decoder.ids(), decoder.collected()))
 }
 
 /// Reads as text, for a message.
