@@ -51,7 +51,8 @@ module, the Rust bindings included, can import it.
 
 A message is one line of at most 300 characters, whoever wrote it; `TailraceError.raw` keeps what
 did not fit. No message built here holds a nonce, a key, a cookie, a password or a prompt, and what
-a message quotes loses the user and password of its URLs and the values of their secret fields.
+a message quotes loses the user and password of its URLs and the values of their secret fields. What
+a call has sent as a secret is left out of all texts of its errors: ``[secret]`` stands there.
 """
 
 from __future__ import annotations
@@ -120,6 +121,9 @@ TokenProblem = Literal[
 LONGEST_MESSAGE = 300
 """The most characters of an error's message, and of its `str`."""
 
+LONGEST_CODE = 100
+"""The most characters of an error's `code`."""
+
 MAX_RAW_BYTES = 64 * 2**10
 """The most bytes that an error's `raw` takes as UTF-8."""
 
@@ -148,7 +152,7 @@ class TailraceError(Exception):
         if shown and _is_cut(shown[0], arguments[0]):
             whole = str(arguments[0])
             # What was received may have been cut before its message was.
-            self.raw = _first_bytes(whole) if len(self.raw) < len(whole) else self.raw
+            self.raw = first_bytes(whole) if len(self.raw) < len(whole) else self.raw
         super().__init__(*shown)
 
     def __reduce__(self) -> tuple[Callable[..., TailraceError], tuple[object, ...]]:
@@ -206,7 +210,7 @@ def _is_cut(shown: object, text: object) -> bool:
     return isinstance(shown, str) and shown.endswith(_ELLIPSIS) and shown != text
 
 
-def _first_bytes(text: str) -> str:
+def first_bytes(text: str) -> str:
     """Return as much of `text`, from its beginning, as `MAX_RAW_BYTES` hold."""
     start = _encodable(text[:MAX_RAW_BYTES]).encode()
     return start[:MAX_RAW_BYTES].decode("utf-8", "ignore")
@@ -471,7 +475,7 @@ class ToolArgumentsError(ResponseError, ValueError):
         self.problem = problem
         self.position = position
         self.breaks_off = breaks_off
-        self.raw: str = _first_bytes(arguments)
+        self.raw: str = first_bytes(arguments)
         name = f" {one_line(tool, _LONGEST_NAME)}" if tool else ""
         if breaks_off:
             trouble = (
@@ -511,8 +515,8 @@ class StreamError(ResponseError):
     ) -> None:
         self.kind: StreamErrorKind = kind
         self.status = status
-        self.code: str | None = None if code is None else one_line(code, _LONGEST_CODE)
-        self.raw: str = _first_bytes(raw)
+        self.code: str | None = None if code is None else one_line(code, LONGEST_CODE)
+        self.raw: str = first_bytes(raw)
         super().__init__(message)
         self.message: str = str(self.args[0])
 
@@ -530,7 +534,6 @@ class StreamError(ResponseError):
         )
 
 
-_LONGEST_CODE = 100  # characters
 FIRST_ERROR_STATUS = 400
 """The lowest HTTP status that is an error (RFC 9110, 15.5)."""
 

@@ -36,6 +36,47 @@ HALVES = {
 }
 HALVES["ai-power"] = HALVES["openai"]
 
+# Events that add what is no text, around a content that is `@`; what is `$` nobody reads.
+KINDS = {
+    "openai": [
+        b'data: {"id":"$","choices":[{"delta":{"content":null,"reasoning_content":"@"}}]}',
+        (
+            b'data: {"choices":[{"delta":{"content":"","reasoning":"@",'
+            b'"reasoning_details":[{"type":"reasoning.text","text":"$"}]}}]}'
+        ),
+        b'data: {"choices":[{"delta":{"refusal":"@"}}],"pad":"$"}',
+        (
+            b'data: {"choices":[{"delta":{"tool_calls":'
+            b'[{"index":0,"function":{"arguments":"@"}}]}}],"pad":"$"}'
+        ),
+        b'data: {"choices":[{"delta":{"tool_calls":[{"index":1,"function":{"arguments":"@"}}]}}]}',
+        b'data: {"choices":[{"delta":{"content":"@"}}],"pad":"$"}',
+        b'data: {"choices":[{"delta":{"content":"@","reasoning":"@"}}],"pad":"$"}',
+    ],
+    "anthropic": [
+        (
+            b'event: content_block_delta\ndata: {"type":"content_block_delta","index":0,'
+            b'"delta":{"type":"%s","%s":"@"},"pad":"$"}'
+        )
+        % kind
+        for kind in (
+            (b"text_delta", b"text"),
+            (b"thinking_delta", b"thinking"),
+            (b"input_json_delta", b"partial_json"),
+        )
+    ],
+    "openai-responses": [
+        b'data: {"type":"response.%s.delta","item_id":"$","output_index":0,"delta":"@"}' % kind
+        for kind in (b"reasoning_summary_text", b"function_call_arguments", b"refusal")
+    ],
+    "gemini": [
+        b'data: {"candidates":[{"content":{"parts":[{"text":"@","thought":true}]}}],"pad":"$"}',
+        b'data: {"candidates":[{"content":{"parts":[{"text":"@"}]}}],"pad":"$"}',
+    ],
+}
+
+texts = st.sampled_from(["a", "b c", "", "é\u2028", "\\n", '{\\"a\\":', "}", "x" * 90])
+
 contents = st.one_of(
     st.text(st.sampled_from("ab é\u2028🎉"), max_size=80).map(str.encode),
     st.sampled_from(
@@ -174,6 +215,45 @@ def test_a_stream_is_read_as_its_events_one_by_one(
     expected = read_each_alone(dialect, events)
     for reads in ([stream], events, cut(stream, lengths), bytewise(stream)):
         assert read(dialect, reads) == expected
+
+
+def pieces(dialect: Any, reads: list[bytes]) -> list[Any]:
+    """The deltas of every kind that a decoder returns for the reads."""
+    decoder = DeltaDecoder(dialect)
+    decoder.feed_events(b":\n\n")
+    return [delta for each in reads for delta in decoder.feed_events(each)]
+
+
+@pytest.mark.parametrize("dialect", KINDS)
+@given(
+    runs=st.lists(st.tuples(st.integers(0, 6), st.lists(texts, max_size=6)), max_size=8),
+    lengths=sizes,
+)
+def test_events_of_any_kind_give_what_they_give_alone(
+    dialect: Any, runs: list[tuple[int, list[str]]], lengths: list[int]
+) -> None:
+    kinds = KINDS[dialect]
+    filled = [
+        kinds[index % len(kinds)].replace(b"@", content.encode()).replace(b"$", b"p%d" % number)
+        for index, contents in runs
+        for number, content in enumerate(contents)
+    ]
+    events = [event + b"\n\n" for event in filled]
+    stream = b"".join(events)
+    expected = [delta for event in events for delta in pieces(dialect, [event])]
+    for reads in ([stream], events, cut(stream, lengths), bytewise(stream)):
+        assert pieces(dialect, reads) == expected
+        decoder = DeltaDecoder(dialect)
+        decoder.collect()
+        decoder.feed(b":\n\n")
+        text = "".join(delta for each in reads for delta in decoder.feed(each))
+        assert text == "".join(delta.text for delta in expected if delta.kind == "text")
+        thoughts = "".join(delta.text for delta in expected if delta.kind == "reasoning")
+        assert (decoder.reasoning or "") == thoughts
+        assert {call.index: call.arguments for call in decoder.tool_calls} == {
+            index: "".join(delta.text for delta in expected if delta.index == index)
+            for index in {delta.index for delta in expected if delta.kind == "tool_call"}
+        }
 
 
 def test_a_long_stream_of_one_layout() -> None:

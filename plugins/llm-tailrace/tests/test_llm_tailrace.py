@@ -7,6 +7,7 @@ import json
 import sys
 import threading
 import tomllib
+import traceback
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -538,6 +539,7 @@ class Server:
     asked: list[Any] = field(default_factory=list)
     status: int = 200
     headers: dict[str, str] = field(default_factory=dict)
+    url: str = ""
 
     def say(self, *events: dict[str, Any]) -> None:
         texts = [*map(json.dumps, events), "[DONE]"]
@@ -559,7 +561,7 @@ def server(home: Path) -> Iterator[Server]:
         runner = web.AppRunner(app, shutdown_timeout=0.1)
         loop.run(runner.setup())
         loop.run(web.TCPSite(runner, "127.0.0.1", 0).start())
-        url = f"http://127.0.0.1:{runner.addresses[0][1]}"
+        served.url = url = f"http://127.0.0.1:{runner.addresses[0][1]}"
         with (home / "tailrace.toml").open("a", encoding="utf-8") as file:
             for name, at, software in (("told", "/v1", "openai"), ("gemma", "", "gemini")):
                 file.write(f"""
@@ -591,6 +593,37 @@ def test_what_is_not_shown_is_told(
     assert response.text() == "Here it is."
     assert response.response_json["passed_over"] == {"image": 1}
     assert "the answer also holds what is not shown: image" in caplog.text
+
+
+ASKED: dict[str, Callable[[str], object]] = {
+    "whole": lambda name: model(name).prompt("Hello", stream=False).text(),
+    "streamed": lambda name: model(name).prompt("Hello").text(),
+    "async": lambda name: asyncio.run(_text_of(async_model(name))),
+}
+
+
+async def _text_of(asked: llm.AsyncModel) -> str:
+    return await asked.prompt("Hello").text()
+
+
+@pytest.mark.parametrize("way", ASKED)
+def test_no_error_tells_the_key_that_a_server_says_again(
+    server: Server, home: Path, way: str
+) -> None:
+    with (home / "tailrace.toml").open("a", encoding="utf-8") as file:
+        file.write(f"""
+[sites.keyed]
+url = "{server.url}/v1"
+software = "openai"
+default_model = "any"
+api_key_env = "MILL_KEY"
+""")
+    server.status = 401
+    server.say({"error": {"message": f"Incorrect API key provided: {KEY}.", "code": KEY}})
+    with pytest.raises(llm.ModelError) as raised:
+        ASKED[way]("keyed")
+    assert "Incorrect API key provided: [secret]." in str(raised.value)
+    assert KEY not in "".join(traceback.format_exception(raised.value))
 
 
 def test_calls_without_ids_get_some(said: Callable[..., llm.Model]) -> None:

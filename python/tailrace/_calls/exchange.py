@@ -138,6 +138,10 @@ class ExchangeOf(Protocol[D]):
         """
         ...
 
+    def conceal(self, error: TailraceError) -> None:
+        """Take what was sent as a secret out of an error, which a reply may have brought."""
+        ...
+
     async def aclose(self) -> None:
         """Close what is open; the connection is gone when this returns."""
         ...

@@ -122,6 +122,11 @@ class Retrying:
             return None
         raise failure
 
+    def conceal(self, error: TailraceError) -> None:
+        """Take the secrets of the exchange under way out of an error."""
+        if self._exchange is not None:
+            self._exchange.conceal(error)
+
     async def aclose(self) -> None:
         """Close the exchange under way."""
         exchange, self._exchange = self._exchange, None

@@ -129,6 +129,10 @@ class Limited:
         """Try the exchange's own remedy, in the same slot."""
         return await self._exchange.again(opening, error)
 
+    def conceal(self, error: TailraceError) -> None:
+        """Take the exchange's secrets out of an error."""
+        self._exchange.conceal(error)
+
     async def aclose(self) -> None:
         """Close the exchange, then free its slot."""
         try:

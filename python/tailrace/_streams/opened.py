@@ -182,6 +182,9 @@ class _SourceExchange(Generic[D]):
     async def again(self, opening: OpeningOf[D], error: TailraceError) -> OpeningOf[D] | None:  # noqa: ARG002
         return None
 
+    def conceal(self, error: TailraceError) -> None:
+        """Leave an error as it is: what was sent is not known here."""
+
     async def aclose(self) -> None:
         try:
             if self._opening.decoder.end == "done":

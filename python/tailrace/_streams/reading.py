@@ -47,6 +47,14 @@ class Close(Protocol[D_contra, T]):
         ...
 
 
+class Conceals(Protocol):
+    """A call that knows what it has sent as a secret."""
+
+    def conceal(self, error: TailraceError) -> None:
+        """Take that out of an error."""
+        ...
+
+
 class Decoding(NamedTuple, Generic[T, D]):
     """The two methods of a decoder that a reading calls."""
 
@@ -109,6 +117,7 @@ class ReplyReading(Generic[T, D]):
     __slots__ = (
         "_any_read_is_progress",
         "_close",
+        "_concealed",
         "_decoder",
         "_error",
         "_events",
@@ -131,13 +140,14 @@ class ReplyReading(Generic[T, D]):
         self,
         decoding: Decoding[T, D],
         *,
-        exchange: object = None,
+        exchange: Conceals | None = None,
         any_read_is_progress: bool = False,
     ) -> None:
         """Read replies by the methods `decoding` of their decoders.
 
         `exchange`: the call that opens the replies; its `attempts`, if it has any, are part of the
-        outcome, and nothing else of it is used. `any_read_is_progress`: a keep-alive comment
+        outcome, it conceals its secrets in every failure, and nothing else of it is used.
+        `any_read_is_progress`: a keep-alive comment
         restarts the idle clock, too.
         """
         self._feed, self._close = decoding
@@ -159,6 +169,7 @@ class ReplyReading(Generic[T, D]):
         self._has_begun = False
         self._events = 0
         self._failure: TailraceError | None = None
+        self._concealed: TailraceError | None = None
         self._error: TailraceError | None = None
 
     @property
@@ -284,6 +295,7 @@ class ReplyReading(Generic[T, D]):
         if self.left:
             return
         self.stop()
+        self._conceal(error)
         attempts = self._attempts
         if attempts:
             error.attempts = attempts
@@ -358,10 +370,17 @@ class ReplyReading(Generic[T, D]):
     def _conclude(self, failure: TailraceError | None) -> None:
         """Decide what follows the end of a reply."""
         self._decoder = None
+        if failure is not None:
+            self._conceal(failure)
         if failure is not None and not self._has_begun and not self.left:
             self.undecided = failure
         else:
             self._settle(failure)
+
+    def _conceal(self, failure: TailraceError) -> None:
+        if self._exchange is not None and failure is not self._concealed:
+            self._concealed = failure
+            self._exchange.conceal(failure)
 
     def _settle(self, failure: TailraceError | None) -> None:
         self.stop()

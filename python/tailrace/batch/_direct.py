@@ -135,6 +135,7 @@ class DirectAsker:
             else:
                 reply = await self._throttled(self._throttle, poster, body)
         except TailraceError as error:
+            self._call.conceal(error)
             failure = error
         else:
             return self._read(endpoint, reply)
@@ -193,11 +194,18 @@ class DirectAsker:
         error: TailraceError | None = reply.failure
         if error is None:
             error = self._call.error_of(reply, reply.body, problem)
+        secrets = self._call.sent_secrets()
+        secrets.out_of_error(error)
         read = None if reply.failure is not None else _whole(reply.body)
         if read is not None and len(read[0]) <= _LONGEST_TEXT:
-            return FailedRow(error, status=reply.status, request_id=_id(reply), body=read[0])
+            left = secrets.out_of_bytes(read[0])
+            is_json = left is read[0] or _whole(left) is not None  # a secret may be a number of it
+            body = left if is_json else None
+            return FailedRow(error, status=reply.status, request_id=_id(reply), body=body)
         is_answer = reply.status < FIRST_ERROR_STATUS
         text = reply.body[:_LONGEST_TEXT].decode("utf-8", "replace") if is_answer else ""
+        if reply.failure is None:  # whole, and no answer
+            text = secrets.out_of(text)
         return FailedRow(error, text=text, status=reply.status, request_id=_id(reply))
 
 

@@ -10,6 +10,7 @@ import msgspec
 
 from tailrace import __version__
 from tailrace._messages import browser_text
+from tailrace._secrecy import without_secret_fields
 from tailrace.batch._appending import replacing
 from tailrace.batch._checking import Checked  # noqa: TC001 - msgspec reads the annotation
 from tailrace.batch._fingerprint import Fingerprint, change_of, fingerprint_of
@@ -90,7 +91,7 @@ class RecordFile:
             input=browser_text(source.name),  # a file's name may be no text
             fingerprint=fingerprint_of(source.path, source.name),
             settings=_as_kept(source.settings),
-            options=_as_kept(options),
+            options=without_secret_fields(_as_kept(options)),
         )
         own, checked = wanted, None
         for shard, record in records_in(self._folder).items():
@@ -150,7 +151,7 @@ class RecordFile:
                 f"the input has changed since the run in {self._folder} began: {change}; "
                 "another input needs another output folder"
             )
-        before = {**record.settings, **record.options}
+        before = {**record.settings, **without_secret_fields(record.options)}
         now = {**wanted.settings, **wanted.options}
         if _had_no_model(record):
             before["model"] = now.get("model")

@@ -22,12 +22,13 @@ from aiohttp import web
 from tailrace import errors
 from tailrace._calls.retry_policy import passes
 from tailrace.errors import tells_no_model
-from tailrace.sites._site import secret_texts
+from tailrace.sites._site import sent_secrets
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from tailrace import Site
+    from tailrace._secrecy import SentSecrets
     from tailrace.errors import TailraceError
 
 __all__ = [
@@ -229,7 +230,7 @@ def logged_failure(
     """Return `last_failure` as the log may hold it: without a secret of `sites` as its code."""
     failure = last_failure(error)
     if isinstance(failure, errors.StreamError) and failure.code is not None:
-        failure.code = _Private.of(sites, environ).without_secrets(failure.code)
+        failure.code = _Private.of(sites, environ).secrets.out_of(failure.code)
     return failure
 
 
@@ -243,52 +244,25 @@ class _Private(NamedTuple):
     """The `hosts` of sites and of their proxies, in lower case, and the `secrets` sent to them."""
 
     hosts: frozenset[str]
-    secrets: list[str]
+    secrets: SentSecrets
 
     @classmethod
     def of(cls, sites: Iterable[Site], environ: Mapping[str, str]) -> _Private:
         sites = tuple(sites)
         urls = [url for site in sites for url in (site.url, site.proxy) if isinstance(url, str)]
         hosts = frozenset(filter(None, (urlsplit(url).hostname for url in urls)))
-        secrets = {text for site in sites for text in secret_texts(site, environ)}
-        longest_first = sorted(secrets, key=len, reverse=True)
-        return cls(hosts, [text for text in longest_first if len(text) >= _SHORTEST_SECRET])
+        return cls(hosts, sent_secrets(sites, environ, every_header=True))
 
     def left_out(self, text: str) -> str:
         """Return a text without these, and without URLs and IP addresses."""
-        text = self.without_secrets(text)
+        text = self.secrets.out_of(text)
         for pattern in (_URL, _IPV4, _IPV6):
             text = pattern.sub(_ADDRESS, text)
         if not self.hosts:
             return text
         return _HOST.sub(lambda each: _ADDRESS if each[1].lower() in self.hosts else each[0], text)
 
-    def without_secrets(self, text: str) -> str:
-        """Return a text without the secrets, and without the beginning of one that is cut off."""
-        for secret in self.secrets:
-            text = text.replace(secret, _LEFT_OUT)
-            if _CUT in text:
-                pieces = [_without_beginning(each, secret) for each in text.split(_CUT)[:-1]]
-                text = _CUT.join([*pieces, text.rpartition(_CUT)[2]])
-        return text
 
-
-def _without_beginning(text: str, secret: str) -> str:
-    """Return a text that was cut, without the beginning of a secret at its end."""
-    for length in range(min(len(secret), len(text)), _SHORTEST_BEGINNING - 1, -1):
-        if text.endswith(secret[:length]):
-            return text[:-length] + _LEFT_OUT
-    return text
-
-
-_CUT = "…"
-_SHORTEST_BEGINNING = 3
-"""The least characters of a secret's beginning that is left out where a text was cut."""
-
-_SHORTEST_SECRET = 6
-"""The least characters of a secret that is left out: a shorter one stands in words by chance."""
-
-_LEFT_OUT = "[secret]"
 _ADDRESS = "[address]"
 _URL = re.compile(r"\b(?:https?|wss?|socks[45][ah]?)://[^\s\"'<>]{1,2048}", re.IGNORECASE)
 _IPV4 = re.compile(r"(?<![\w.])(?:\d{1,3}\.){3}\d{1,3}(?::\d{1,5})?(?!\w|\.\w)")

@@ -65,6 +65,8 @@ class FleetCalls:
             cut=heard.note,
         )
         heard.note(ended)
+        if ended.error is not None:
+            asked.conceal(ended.error)
         call.end, call.error, call.ended = ended.end, ended.error, ended.ended_ns
 
 

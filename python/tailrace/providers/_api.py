@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 
     from tailrace._calls.exchange import Opening
     from tailrace._messages import Turn
+    from tailrace._secrecy import SentSecrets
     from tailrace.transport import Response, Session, WholeReply
 
 __all__ = ["ApiCall", "ApiOptions", "ModelsPage", "PostedRequest", "below", "without_ending"]
@@ -161,6 +162,11 @@ class ApiCall(Call[O], Generic[O]):
 
         Raises KeyError, TypeError or AttributeError for a record that is none.
         """
+
+    def add_secrets(self, secrets: SentSecrets) -> None:
+        """Add the key, as its header has it, and secret fields of `extra`."""
+        secrets.add_headers(self.headers())
+        secrets.add_fields(self.options.extra)
 
     async def send(self, model: str, turns: list[Turn]) -> Opening:
         """Post the caller's messages in the API's own form."""

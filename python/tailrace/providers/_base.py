@@ -15,7 +15,7 @@ from urllib.parse import urlsplit, urlunsplit
 
 from tailrace import errors
 from tailrace._messages import Turn, holds_more_than_text, parse_messages
-from tailrace.errors import InvalidRequestError
+from tailrace.errors import InvalidRequestError, TailraceError
 from tailrace.transport import (
     DEFAULT_LIMITS,
     Limits,
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
     from tailrace._calls.exchange import Opening
     from tailrace._environment import Environment
-    from tailrace.errors import TailraceError
+    from tailrace._secrecy import SentSecrets
     from tailrace.transport import Response, TransportKind
 
 __all__ = [
@@ -171,7 +171,11 @@ class Call(ABC, Generic[O]):
         """Check the input, then send it; raises InvalidRequestError for wrong input."""
         model = self.check()
         self.connections = Connections(self.request.transport, self.request.observe)
-        return await self.send(model, self.turns)
+        try:
+            return await self.send(model, self.turns)
+        except TailraceError as error:
+            self.conceal(error)
+            raise
 
     def check(self) -> str:
         """Read the request's messages and return its model; raises InvalidRequestError."""
@@ -200,9 +204,41 @@ class Call(ABC, Generic[O]):
         """Ask the server, as `models` says; a subclass knows how."""
         raise InvalidRequestError("sites of this software tell no list of models")
 
-    async def again(self, opening: Opening, error: TailraceError) -> Opening | None:  # noqa: ARG002
+    async def again(self, opening: Opening, error: TailraceError) -> Opening | None:
+        """Ask once more where the protocol knows a remedy for the failure."""
+        try:
+            return await self.remedied(opening, error)
+        except TailraceError as raised:
+            self.conceal(raised)
+            raise
+
+    async def remedied(self, opening: Opening, error: TailraceError) -> Opening | None:  # noqa: ARG002
         """Return None, for no second request; a subclass may know failures worth one."""
         return None
+
+    def conceal(self, error: TailraceError) -> None:
+        """Take what this call has sent as a secret out of the texts of an error."""
+        self.sent_secrets().out_of_error(error)
+
+    def sent_secrets(self) -> SentSecrets:
+        """Return what this call has sent as a secret: credentials, cookies, and the protocol's own.
+
+        Headers and fields count whose names say that they are secret.
+        """
+        from tailrace._secrecy import SentSecrets  # noqa: PLC0415 - for calls that failed
+
+        request, secrets = self.request, SentSecrets()
+        for url in (request.url, request.endpoint, request.proxy):
+            secrets.add_url(url)
+        secrets.add_headers(request.headers)
+        secrets.add_cookies(request.cookies)
+        if self._session is not None:
+            secrets.add_cookies(self._session.cookies)
+        self.add_secrets(secrets)
+        return secrets
+
+    def add_secrets(self, secrets: SentSecrets) -> None:
+        """Add what the protocol itself sends as a secret; a subclass knows what."""
 
     async def begin_session(self, cookies: Mapping[str, str] | None) -> Session:
         """Return a new session for the reply, closed with the call.

@@ -128,7 +128,7 @@ class GeminiCall(ApiCall[GeminiOptions]):
         ]
         return ModelsPage(names, record.get("nextPageToken") or None)
 
-    async def again(self, opening: Opening, error: TailraceError) -> Opening | None:
+    async def remedied(self, opening: Opening, error: TailraceError) -> Opening | None:
         """Ask once more where earlier calls are to be signed; note the wait that an error asks for.
 
         Models from Gemini 3 on take no call of theirs without the signature of its thoughts, which

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from tailrace._messages import Turn
+    from tailrace._secrecy import SentSecrets
     from tailrace.transport import Response
 
 __all__ = [
@@ -157,6 +158,7 @@ class SignedCall(Call[SignedOptions]):
     def __init__(self, request: CallRequest, options: SignedOptions) -> None:
         super().__init__(request, options)
         self._reply: Response | None = None
+        self._signature = ""
         self._corrected = False
 
     @staticmethod
@@ -177,7 +179,7 @@ class SignedCall(Call[SignedOptions]):
         del model, turns  # the call's own
         return await self._post()
 
-    async def again(self, opening: Opening, error: TailraceError) -> Opening | None:
+    async def remedied(self, opening: Opening, error: TailraceError) -> Opening | None:
         """Sign once more by the site's clock where its difference explains a refused signature.
 
         Raises an error whose message holds the upstream's real status anew, with that status.
@@ -192,6 +194,11 @@ class SignedCall(Call[SignedOptions]):
         if status is not None:
             raise reply_error(error.kind, error.message, status, error.code, error.raw)
         return None
+
+    def add_secrets(self, secrets: SentSecrets) -> None:
+        """Add the site's password, the key that signs, and what it has signed."""
+        secrets.add(self.options.password, self.options.secret_key)
+        secrets.add(self._signature, is_random=True)
 
     @property
     def _endpoint(self) -> str:
@@ -220,11 +227,12 @@ class SignedCall(Call[SignedOptions]):
         now = int(self.request.environment.now_ms())
         now += self.options.clock_offsets.get(self._endpoint)
         password = self.options.password
+        self._signature = self.options.signature(now, signed)
         body: dict[str, Any] = {
             "messages": messages,
             "time": now,
             "pass": None if password is None else browser_text(password),
-            "sign": self.options.signature(now, signed),
+            "sign": self._signature,
             **self.more(),
         }
         return json.dumps(body, ensure_ascii=False).encode()

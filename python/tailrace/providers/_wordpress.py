@@ -47,6 +47,7 @@ if TYPE_CHECKING:
 
     from tailrace._calls.exchange import Opening
     from tailrace._messages import Turn
+    from tailrace._secrecy import SentSecrets
     from tailrace.providers._page import Line
     from tailrace.transport import Session
 
@@ -150,6 +151,7 @@ class WordPressCall(Call[AIEngineOptions]):
     def __init__(self, request: CallRequest, options: AIEngineOptions) -> None:
         super().__init__(request, options)
         self._tokens: SiteTokens | None = None
+        self._sent_tokens: list[SiteTokens] = []
         self._outgoing: Outgoing | None = None
         self._opening: Opening | None = None
         self._fresh = False
@@ -205,7 +207,7 @@ class WordPressCall(Call[AIEngineOptions]):
             raise refusal if certain else self._explained(refusal)
         return await self._post_again(refusal)
 
-    async def again(self, opening: Opening, error: TailraceError) -> Opening | None:
+    async def remedied(self, opening: Opening, error: TailraceError) -> Opening | None:
         """Renew a cached nonce that was refused, and repeat the message, once, if it changed.
 
         A site that cannot stream is asked for one body.
@@ -226,6 +228,18 @@ class WordPressCall(Call[AIEngineOptions]):
             return None
         raise explained
 
+    def add_secrets(self, secrets: SentSecrets) -> None:
+        """Add the nonces, the cookies that came with them, and the ids of the visitor."""
+        for tokens in self._sent_tokens:
+            session_id = tokens.engine and tokens.engine.session_id
+            secrets.add(tokens.nonce, session_id, is_random=True)
+            secrets.add_cookies(tokens.cookies)
+        if self._outgoing is not None:
+            visitor = self._outgoing.visitor
+            ids = [getattr(visitor, name) for name in Visitor.__slots__]
+            dialogue = visitor.client_id.lower()  # as AI Engine names it
+            secrets.add(*ids, dialogue, is_random=True)
+
     def _split(self, turns: list[Turn]) -> tuple[str, list[Turn]]:
         """Return the message, and the earlier turns that go beside it."""
         native = getattr(self.options, "native_history", False)
@@ -237,6 +251,7 @@ class WordPressCall(Call[AIEngineOptions]):
 
     async def _post(self, tokens: SiteTokens, outgoing: Outgoing) -> Opening:
         session = await self.begin_session(self._cookies_with(tokens))
+        self._sent_tokens.append(tokens)
         signed = self._signed(tokens)
         if tokens.line == "ai-engine":
             self._opening = await ai_engine.post(session, signed, self._engine_message(outgoing))

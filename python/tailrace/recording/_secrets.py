@@ -6,15 +6,14 @@ with their stand-ins.
 
 from __future__ import annotations
 
-import base64
-import binascii
 import json
 import re
 from typing import TYPE_CHECKING, Any
-from urllib.parse import SplitResult, parse_qsl, quote, unquote, urlencode, urlsplit, urlunsplit
+from urllib.parse import SplitResult, parse_qsl, quote, urlencode, urlsplit, urlunsplit
 
+from tailrace._secrecy import parts_of_header, secrets_in_url
+from tailrace._spellings import Spellings
 from tailrace.errors import SECRET_FIELD
-from tailrace.recording._spellings import Spellings
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -194,26 +193,9 @@ def find_in_headers(headers: Iterable[tuple[str, str]], secrets: Secrets) -> Non
         elif name.lower() not in _KEPT_HEADERS:
             _add_sought(value, secrets)
             is_secret = SECRET_FIELD.search(name) is not None
-            for part in _parts(value):
+            for part in parts_of_header(value):
                 if is_secret or _is_no_word(part):
                     _add_sought(part, secrets)
-
-
-def _parts(value: str) -> Iterator[str]:
-    """Split credentials (RFC 9110, 11.4) or cookies into what is secret in them."""
-    scheme, _, credentials = value.partition(" ")
-    if scheme.lower() == "basic":
-        try:
-            user, _, password = base64.b64decode(credentials).decode().partition(":")
-        except (binascii.Error, ValueError):
-            user = password = ""
-        yield from (user, password)
-    for part in value.replace(",", ";").replace(" ", ";").split(";"):
-        if part != scheme:
-            yield part
-        yield part.partition("=")[2].strip("\"'")
-        yield part.partition("=")[2].strip("\"'=")
-        yield part.partition(":")[2].strip("\"'{}[]")
 
 
 def _is_no_word(part: str) -> bool:
@@ -276,10 +258,9 @@ def find_in_environment(environ: Mapping[str, str], secrets: Secrets) -> None:
                 if len(part) >= _SHORTEST_VARIABLE:
                     secrets.add(part)
         if "://" in value:
-            _find_credentials(value, secrets)
-            _find_fields(value, secrets)
+            _find_in_url(value, secrets)
         elif "@" in value and name.upper().endswith("_PROXY"):
-            _find_credentials(f"http://{value}", secrets)
+            _find_in_url(f"http://{value}", secrets)
 
 
 def _is_secret_variable(name: str) -> bool:
@@ -319,7 +300,6 @@ _KEPT_FIELDS = frozenset(
         "version",
     ]
 )
-_FIELD = re.compile(r"[?&;#]([\w.-]{1,64}+)=(?=([^&;#\s]{1,2048}+))")
 _LONGEST_NUMBER = 9  # digits of a number that names a page or a post
 _MESSAGE_WORDS = frozenset(
     {"message", "newmessage", "text", "content", "prompt", "input", "history"}
@@ -337,30 +317,12 @@ def bare_url(url: str) -> str:
 def find_in_url(url: str, secrets: Secrets) -> None:
     """Add a URL's user and password and the secret fields of its query to `secrets`."""
     redacted_url(url, secrets)
-    _find_credentials(url, secrets)
-    _find_fields(url, secrets)
+    _find_in_url(url, secrets)
 
 
-def _find_fields(text: str, secrets: Secrets) -> None:
-    """Add the values of secret fields, wherever in a URL they stand: in a URL within it, too."""
-    for each in dict.fromkeys((text, unquote(text))):
-        for name, value in _FIELD.findall(each):
-            if SECRET_FIELD.search(name):
-                _add_sought(unquote(value), secrets)
-
-
-def _find_credentials(url: str, secrets: Secrets) -> None:
-    parts = _split(url)
-    if parts is not None and "@" in parts.netloc:
-        user, _, password = parts.netloc.rpartition("@")[0].partition(":")
-        for part in (user, password, unquote(user), unquote(password)):
-            _add_sought(part, secrets)
-        _add_sought(_basic(unquote(user), unquote(password)), secrets)
-
-
-def _basic(user: str, password: str) -> str:
-    """Return the credentials of the Authorization header made of a user and a password."""
-    return base64.b64encode(_bytes(f"{user}:{password}")).decode("ascii")
+def _find_in_url(url: str, secrets: Secrets) -> None:
+    for value in secrets_in_url(url):
+        _add_sought(value, secrets)
 
 
 def redacted_url(url: str, secrets: Secrets) -> str:

@@ -41,7 +41,7 @@ from tailrace.sites._discovery import (
 )
 from tailrace.sites._registry import as_site
 from tailrace.sites._registry import site as site_named
-from tailrace.sites._site import Site, for_call, open_stream
+from tailrace.sites._site import Site, for_call, open_stream, sent_secrets
 from tailrace.sites._software import SOFTWARE, Software
 from tailrace.sites._verdicts import Verdict, store_verdict
 from tailrace.transport import Timeouts, make_transport
@@ -59,6 +59,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from tailrace import ChatWidget, Page
+    from tailrace._secrecy import SentSecrets
     from tailrace._streams.stream import ChatStream
     from tailrace.providers import ChatProvider
     from tailrace.sites._discovery import FetchedPage
@@ -272,13 +273,18 @@ class _Examination:
         try:
             outcome = await examine()
         except TailraceError as error:
-            self.error = error
+            self.error = self._secrets().out_of_error(error)
             advice = advice_for(name, error, self._seen(error))
+            advice = advice and self._secrets().out_of(advice)
             return Step(name, "failed", self._clock() - begun, str(error), advice)
         if isinstance(outcome, _Skipped):
             return Step(name, "skipped", None, outcome.why)
         seconds = self._clock() - begun if outcome.seconds is None else outcome.seconds
         return Step(name, "ok", seconds, outcome.detail)
+
+    def _secrets(self) -> SentSecrets:
+        """Return what the site is sent as a secret; `for_call` has read every Secret."""
+        return sent_secrets([self._site], {})
 
     def _seen(self, error: TailraceError) -> Seen:
         """Return what is known of the site when a step fails with `error`."""

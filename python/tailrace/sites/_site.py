@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal, Unpack
-from urllib.parse import unquote, urlsplit
+from urllib.parse import urlsplit
 
 from tailrace._calls.retry_policy import RetryPolicy
 from tailrace._calls.retrying import Retrying
@@ -18,7 +18,12 @@ from tailrace._environment import Environment
 from tailrace._streams.observing import observer
 from tailrace._streams.outcome import warn_of_more_than_text
 from tailrace._streams.stream import ChatStream
-from tailrace.errors import InvalidRequestError, ModelNotFoundError, ModelNotSupportedError
+from tailrace.errors import (
+    InvalidRequestError,
+    ModelNotFoundError,
+    ModelNotSupportedError,
+    TailraceError,
+)
 from tailrace.providers._base import (
     DEFAULT_CONNECT_TIMEOUT,
     DEFAULT_TIMEOUT,
@@ -48,17 +53,26 @@ from tailrace.transport._observed import ObservedTransport
 from tailrace.transport._rules import checked_seconds, checked_url, is_whole_url
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Iterator
+    from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 
     from tailrace._calls.exchange import Exchange
     from tailrace._calls.token_cache import TokenCache
     from tailrace._messages import Messages, Turn
+    from tailrace._secrecy import SentSecrets
     from tailrace.providers._base import Call
     from tailrace.providers._geminiprochat import ClockOffsets
     from tailrace.transport import TransportKind
     from tailrace.transport._observed import ObservedRequest
 
-__all__ = ["Site", "begin_call", "for_call", "open_stream", "secrets_of", "visitor_of"]
+__all__ = [
+    "Site",
+    "begin_call",
+    "for_call",
+    "open_stream",
+    "secrets_of",
+    "sent_secrets",
+    "visitor_of",
+]
 
 _NOTHING: Mapping[str, Any] = MappingProxyType({})
 _ATTRIBUTES = {"models": "listed_models"}
@@ -420,6 +434,9 @@ async def begin_call(
     call = _software(called).call(request, called._own)  # noqa: SLF001 - this module's own
     try:
         yield call
+    except TailraceError as error:
+        call.conceal(error)
+        raise
     finally:
         await call.aclose()
         if gate is not None:
@@ -775,22 +792,35 @@ def secrets_of(site: Site) -> Iterator[Secret]:
         )
 
 
-def secret_texts(site: Site, environ: Mapping[str, str]) -> Iterator[str]:
-    """Yield what is sent to a site and is nobody else's business: keys, passwords, cookies.
+def sent_secrets(
+    sites: Iterable[Site], environ: Mapping[str, str], *, every_header: bool = False
+) -> SentSecrets:
+    """Return what is sent to sites and is nobody else's business: keys, passwords, cookies.
 
-    `environ`: the variables, where a secret has none of its own.
+    `environ`: the variables, where a secret has none of its own. `every_header`: the values of all
+    headers count, and not only of those whose names say that they are secret.
     """
-    for name in sorted(_MAY_BE_SECRET):
-        value = getattr(site, name)
-        is_mapping = isinstance(value, Mapping)
-        for each in value.values() if is_mapping else [value]:
-            text = each.value(environ) if isinstance(each, Secret) else each
-            if isinstance(text, str):
-                is_line = name == "cookies" and not is_mapping
-                yield from _parse_cookies(text).values() if is_line else [text]
-    for url in (site.url, site.proxy):
-        if isinstance(url, str) and (password := urlsplit(url).password):
-            yield unquote(password)
+    from tailrace._secrecy import SentSecrets  # noqa: PLC0415 - for calls that failed
+
+    secrets = SentSecrets()
+    for site in sites:
+        headers, cookies = _told(site.headers, environ), _told(site.cookies, environ)
+        secrets.add_headers(headers)
+        secrets.add_cookies(_parse_cookies(cookies) if isinstance(cookies, str) else cookies)
+        for url in (site.url, site.endpoint, _told(site.proxy, environ)):
+            secrets.add_url(url)
+        for value in (site.api_key, site.password, site.secret_key):
+            secrets.add(_told(value, environ))
+        if every_header:
+            secrets.add(*headers.values())
+    return secrets
+
+
+def _told(value: Any, environ: Mapping[str, str]) -> Any:
+    """Return an option with its secrets' values, wherever they may be sent."""
+    if isinstance(value, Secret):
+        return value.value(environ)
+    return value if not _holds_secret(value) else {k: _told(v, environ) for k, v in value.items()}
 
 
 def _reveal(name: str, value: Any, url: str, environ: Mapping[str, str]) -> Any:

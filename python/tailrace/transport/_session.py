@@ -222,32 +222,39 @@ class RuledSession(Session):
         """See `Session.get`."""
         target, sent = self._prepared(url, headers)
         here = target.url
-        for _ in range(self.options.limits.max_redirects + 1):
-            response = await self._answered(Request("GET", here, sent))
-            if not rules.is_redirect(response.status):
-                return response
-            location = response.headers.get("location")
-            await response.aclose()
-            last, here = here, rules.redirect_target(here, response.status, location)
-        raise rules.refused_redirect(
-            last, response.status, location, f"after {self.options.limits.max_redirects} redirects"
-        )
+        try:
+            for _ in range(self.options.limits.max_redirects + 1):
+                response = await self._answered(Request("GET", here, sent))
+                if not rules.is_redirect(response.status):
+                    return response
+                location = response.headers.get("location")
+                await response.aclose()
+                last, here = here, rules.redirect_target(here, response.status, location)
+            why = f"after {self.options.limits.max_redirects} redirects"
+            raise rules.refused_redirect(last, response.status, location, why)
+        except TailraceError as error:
+            self._conceal(error, target.url, sent)
+            raise
 
     async def post(
         self, url: str, *, body: bytes, headers: Mapping[str, str] | None = None
     ) -> Response:
         """See `Session.post`."""
         target, sent = self._prepared(url, headers)
-        response = await self._answered(Request("POST", target.url, sent, body))
-        if not rules.is_redirect(response.status):
-            return response
-        await response.aclose()
-        raise rules.refused_redirect(
-            target.url,
-            response.status,
-            response.headers.get("location"),
-            "a message is not sent on",
-        )
+        try:
+            response = await self._answered(Request("POST", target.url, sent, body))
+            if not rules.is_redirect(response.status):
+                return response
+            await response.aclose()
+            raise rules.refused_redirect(
+                target.url,
+                response.status,
+                response.headers.get("location"),
+                "a message is not sent on",
+            )
+        except TailraceError as error:
+            self._conceal(error, target.url, sent)
+            raise
 
     def _alive(self) -> list[Response]:
         """Return the responses that somebody still holds."""
@@ -272,6 +279,14 @@ class RuledSession(Session):
             await response.aclose()
             raise
         return response
+
+    def _conceal(self, error: TailraceError, url: str, headers: Mapping[str, str]) -> None:
+        """Take what was sent as a secret out of an error, which may quote what came back."""
+        from tailrace._secrecy import SentSecrets  # noqa: PLC0415 - for requests that failed
+
+        proxy = self.options.proxy
+        credentials = (None, None) if proxy is None else (proxy.username, proxy.password)
+        SentSecrets.of_request(url, headers, self.cookies, credentials).out_of_error(error)
 
     @abstractmethod
     async def _send(self, request: Request) -> Response:

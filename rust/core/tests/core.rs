@@ -22,6 +22,7 @@ mod page;
 mod page_tokenizer;
 mod page_vectors;
 mod regressions;
+mod repeated_kinds;
 mod repeats;
 mod sign;
 mod sse;

@@ -85,6 +85,9 @@ class _Exchange:
         del opening, error
         return None
 
+    def conceal(self, error: TailraceError) -> None:
+        """Has sent no secret."""
+
     async def aclose(self) -> None:
         await self._session.aclose()
 

@@ -74,6 +74,9 @@ class Paced:
         del opening, error
         return None
 
+    def conceal(self, error: TailraceError) -> None:
+        """Has sent no secret."""
+
     async def aclose(self) -> None:
         self.closed += 1
 

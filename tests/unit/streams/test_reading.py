@@ -81,12 +81,15 @@ class Asked:
 
     attempts = (errors.ConnectError("refused"),)
 
+    def conceal(self, error: errors.TailraceError) -> None:
+        """Has sent no secret."""
+
 
 def opening(status: int = 200, retry_after: float | None = None) -> OpeningOf[DeltaDecoder]:
     return OpeningOf(Source(retry_after), DeltaDecoder(status=status))
 
 
-def reading(exchange: object = None, *, any_read_is_progress: bool = False) -> Reading:
+def reading(exchange: Asked | None = None, *, any_read_is_progress: bool = False) -> Reading:
     return ReplyReading(
         Decoding(DeltaDecoder.feed, DeltaDecoder.close),
         exchange=exchange,
@@ -268,7 +271,7 @@ def test_another_reply_takes_the_place_of_one_that_failed() -> None:
 
 
 def test_an_error_knows_the_attempts_before_it() -> None:
-    one = reading(Asked)
+    one = reading(Asked())
     assert one.outcome.attempts == Asked.attempts
     one.begin(opening())
     one.feed(b"")

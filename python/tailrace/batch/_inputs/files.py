@@ -99,11 +99,12 @@ def lines_of(path: Path, name: str) -> Iterator[tuple[int, bytes | Overlong]]:
         while line := file.readline(MAX_ROW_BYTES + 1):
             number += 1
             is_overlong = len(line) > MAX_ROW_BYTES
-            has_end = line.endswith(b"\n") or (is_overlong and _pass_over(file))
-            if number == 1 and not has_end:
-                _refuse_carriage_returns(line, name)
-            # Where files were put together, a mark of the order of bytes begins a later line.
-            line = line.removeprefix(_BOM)
+            if number == 1 or is_overlong:
+                has_end = line.endswith(b"\n") or (is_overlong and _pass_over(file))
+                if number == 1 and not has_end:
+                    _refuse_carriage_returns(line, name)
+            if line[0] == _BOM[0]:  # of a later line, too, where files were put together
+                line = line.removeprefix(_BOM)
             if is_overlong:
                 yield number, Overlong(line[: Overlong.KEPT].decode("utf-8", "replace").strip())
             elif line and not line.isspace():

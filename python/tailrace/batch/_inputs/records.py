@@ -76,23 +76,23 @@ class _Lines:
 
     def __next__(self) -> str:
         """Return the next line of a record. Raises _TooLongError."""
-        self._line = self._read(MAX_ROW_BYTES + 1 - self._size)
-        if not self._line:
+        line = self._line = self._read(MAX_ROW_BYTES + 1 - self._size)
+        if not line:
             raise StopIteration
         if not self._size:
-            self._beginning = self._line[: Overlong.KEPT]
+            self._beginning = line[: Overlong.KEPT]
         self._number += 1
-        self._size += len(self._line)
+        self._size += len(line)
         if self._size > MAX_ROW_BYTES:
             raise _TooLongError
-        return self._line
+        return line
 
     def _read(self, most: int) -> str:
         """Return a line, or so many characters of one, but not the half of CR LF."""
         line, self._ahead = self._ahead, ""
         if line != "\r":
             line += self._text.readline(most)
-        if line.endswith("\r"):
+        if line[-1:] == "\r":
             self._ahead = self._text.readline(1)
             if self._ahead == "\n":
                 line, self._ahead = f"{line}\n", ""

@@ -57,16 +57,18 @@ class AiohttpPoster(Poster):
         signed = {"authorization": target.authorization} if target.authorization else {}
         self._url = target.url
         self._cap = options.limits.max_reply_bytes
+        self._cookies = options.cookies
+        self._headers = rules.merged_headers(
+            rules.DEFAULT_HEADERS,
+            {"accept-encoding": ACCEPT_ENCODING},
+            signed,
+            options.headers,
+            rules.checked_headers(headers),
+        )
         self._prepared = PreparedPost(
             connector,
             target.url,
-            rules.merged_headers(
-                rules.DEFAULT_HEADERS,
-                {"accept-encoding": ACCEPT_ENCODING},
-                signed,
-                options.headers,
-                rules.checked_headers(headers),
-            ),
+            self._headers,
             Jar(options.cookies).filter_cookies(URL(target.url, encoded=True)),
         )
         self._clocks = _Clocks(options.timeouts, asyncio.get_running_loop())
@@ -92,7 +94,14 @@ class AiohttpPoster(Poster):
         finally:
             clock.end()  # before anything is waited for: nothing here would take its cancellation
         await last_turns()
-        raise failure
+        raise self._concealed(failure)
+
+    def _concealed(self, failure: errors.TailraceError) -> errors.TailraceError:
+        """Take what was sent as a secret out of an error, which may quote what came back."""
+        from tailrace._secrecy import SentSecrets  # noqa: PLC0415 - for posts that failed
+
+        sent = SentSecrets.of_request(self._url, self._headers, self._cookies)
+        return sent.out_of_error(failure)
 
     async def _post(self, body: bytes, clock: _Clock) -> WholeReply:
         failure: Exception

@@ -73,24 +73,81 @@ pub fn unicode(events: usize) -> Reply {
 /// A reply of a model that thinks and calls a tool: reasoning in `events` short pieces, then as many
 /// of a call's arguments; all of them are the text.
 pub fn thoughts(events: usize) -> Reply {
-    let mut random = Random(40);
-    let mut stream = String::new();
     let texts = pieces(2 * events, ASCII, 1);
     let (thoughts, arguments) = texts.split_at(events);
-    for thought in thoughts {
-        let delta = format!(r#"{{"content":null,"reasoning_content":"{thought}"}}"#);
-        chunk(&mut stream, Ids::Same, &mut random, &delta, "null");
-    }
+    let named = |stream: String, named: &str| stream.replace(END, named);
+    let stream = named(beside(thoughts, REASONING), "") + &beside(arguments, ARGUMENTS);
+    (stream, texts.concat())
+}
+
+/// A reply of one kind alone that is no text, each event of which is like this, in short pieces.
+pub fn of_one_kind(events: usize, delta: &str) -> Reply {
+    let texts = pieces(events, ASCII, 1);
+    (beside(&texts, delta), texts.concat())
+}
+
+/// What stands beside the text in deltas, around a piece that is `@`: reasoning, the same told twice,
+/// and arguments.
+pub const REASONING: &str = r#"{"content":null,"reasoning_content":"@"}"#;
+pub const DETAILS: &str = concat!(
+    r#"{"role":"assistant","content":"","reasoning":"@","reasoning_details":"#,
+    r#"[{"type":"reasoning.text","text":"@","format":"unknown","index":0}]}"#
+);
+pub const ARGUMENTS: &str = r#"{"tool_calls":[{"index":0,"function":{"arguments":"@"}}]}"#;
+
+const END: &str = "data: [DONE]\n\n";
+
+/// A stream of such deltas, behind the beginning of a call where they are its arguments.
+fn beside(texts: &[String], delta: &str) -> String {
+    let mut random = Random(40);
+    let mut stream = String::new();
+    let is_call = delta == ARGUMENTS;
     let call =
         r#"{"tool_calls":[{"index":0,"id":"c1","function":{"name":"tide","arguments":""}}]}"#;
-    chunk(&mut stream, Ids::Same, &mut random, call, "null");
-    for piece in arguments {
-        let delta =
-            format!(r#"{{"tool_calls":[{{"index":0,"function":{{"arguments":"{piece}"}}}}]}}"#);
-        chunk(&mut stream, Ids::Same, &mut random, &delta, "null");
+    if is_call {
+        chunk(&mut stream, Ids::Same, &mut random, call, "null");
     }
-    chunk(&mut stream, Ids::Same, &mut random, "{}", "\"tool_calls\"");
-    stream.push_str("data: [DONE]\n\n");
+    for text in texts {
+        chunk(&mut stream, Ids::Same, &mut random, &delta.replace('@', text), "null");
+    }
+    if is_call {
+        chunk(&mut stream, Ids::Same, &mut random, "{}", "\"tool_calls\"");
+    }
+    stream + END
+}
+
+/// A reply of Anthropic's messages: one block, begun so, of short pieces.
+pub fn anthropic(events: usize, block: &str, delta: &str) -> Reply {
+    let texts = pieces(events, ASCII, 1);
+    let mut stream = String::new();
+    let mut event = |name: &str, rest: &str| {
+        let _ = write!(stream, "event: {name}\ndata: {{\"type\":\"{name}\"{rest}}}\n\n");
+    };
+    event("content_block_start", &format!(r#","index":0,"content_block":{block}"#));
+    for text in &texts {
+        let delta = delta.replace('@', text);
+        event("content_block_delta", &format!(r#","index":0,"delta":{delta}"#));
+    }
+    event("content_block_stop", r#","index":0"#);
+    event("message_delta", r#","delta":{"stop_reason":"end_turn"}"#);
+    event("message_stop", "");
+    (stream, texts.concat())
+}
+
+/// A reply of OpenAI's Responses: deltas of one kind in short pieces.
+pub fn responses(events: usize, kind: &str, place: &str) -> Reply {
+    let texts = pieces(events, ASCII, 1);
+    let mut stream = String::new();
+    for (number, text) in texts.iter().enumerate() {
+        let _ = write!(
+            stream,
+            "event: {kind}\ndata: {{\"type\":\"{kind}\",\"sequence_number\":{number},\
+             \"item_id\":\"i_B1D5C2A9E7F03846\",\"output_index\":0,{place}\"delta\":\"{text}\",\
+             \"obfuscation\":\"q7XvT2bLm9ZsKd4\"}}\n\n"
+        );
+    }
+    let end = r#"{"type":"response.completed","response":{"status":"completed"}}"#;
+    let _ = write!(stream, "event: response.completed\ndata: {end}\n\n");
     (stream, texts.concat())
 }
 

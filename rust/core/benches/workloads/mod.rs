@@ -38,8 +38,8 @@ enum Work {
     EventStream,
     /// Deltas of a dialect.
     Deltas(Dialect),
-    /// Deltas of OpenAI's, of every kind, by a stream of those that are kept.
-    DeltaStream,
+    /// Deltas of every kind, by a stream of those that are kept.
+    DeltaStream(Dialect),
     /// Widgets of a page, each as nonce, post id and bot id.
     Page(ScanOptions),
     /// A signature.
@@ -102,9 +102,19 @@ pub const ROWS: &[(&str, Make)] = &[
     ("openai_w4p_1400", || Row::new(OPENAI, chat::long(EVENTS / 10, false), Reads::Of(1400))),
     ("openai_large_64", || Row::new(OPENAI, chat::large(MAX_EVENT_BYTES / 4 - SMALL), Reads::Of(64))),
     ("openai_large_64_x4", || Row::new(OPENAI, chat::large(MAX_EVENT_BYTES - 4 * SMALL), Reads::Of(64))),
-    ("openai_stream_w1_1400", || Row::new(Work::DeltaStream, chat::short(EVENTS, Ids::Same), Reads::Of(1400))),
-    ("openai_stream_w2_1400", || Row::new(Work::DeltaStream, chat::unicode(EVENTS), Reads::Of(1400))),
-    ("openai_stream_thoughts_1400", || Row::new(Work::DeltaStream, chat::thoughts(EVENTS / 2), Reads::Of(1400))),
+    ("openai_stream_w1_1400", || Row::new(OPENAI_STREAM, chat::short(EVENTS, Ids::Same), Reads::Of(1400))),
+    ("openai_stream_w2_1400", || Row::new(OPENAI_STREAM, chat::unicode(EVENTS), Reads::Of(1400))),
+    ("openai_stream_thoughts_1400", || Row::new(OPENAI_STREAM, chat::thoughts(EVENTS / 2), Reads::Of(1400))),
+    ("openai_stream_reasoning_1400", || Row::new(OPENAI_STREAM, chat::of_one_kind(EVENTS, chat::REASONING), Reads::Of(1400))),
+    ("openai_stream_details_1400", || Row::new(OPENAI_STREAM, chat::of_one_kind(EVENTS, chat::DETAILS), Reads::Of(1400))),
+    ("openai_stream_arguments_1400", || Row::new(OPENAI_STREAM, chat::of_one_kind(EVENTS, chat::ARGUMENTS), Reads::Of(1400))),
+    ("openai_thoughts_1400", || Row::new(OPENAI, (chat::thoughts(EVENTS / 2).0, String::new()), Reads::Of(1400))),
+    ("responses_stream_w1_1400", || Row::new(RESPONSES_STREAM, chat::responses(EVENTS, "response.output_text.delta", r#""content_index":0,"#), Reads::Of(1400))),
+    ("responses_stream_summary_1400", || Row::new(RESPONSES_STREAM, chat::responses(EVENTS, "response.reasoning_summary_text.delta", r#""summary_index":0,"#), Reads::Of(1400))),
+    ("responses_stream_arguments_1400", || Row::new(RESPONSES_STREAM, chat::responses(EVENTS, "response.function_call_arguments.delta", ""), Reads::Of(1400))),
+    ("anthropic_stream_w1_1400", || Row::new(ANTHROPIC_STREAM, chat::anthropic(EVENTS, r#"{"type":"text","text":""}"#, r#"{"type":"text_delta","text":"@"}"#), Reads::Of(1400))),
+    ("anthropic_stream_thinking_1400", || Row::new(ANTHROPIC_STREAM, chat::anthropic(EVENTS, r#"{"type":"thinking","thinking":""}"#, r#"{"type":"thinking_delta","thinking":"@"}"#), Reads::Of(1400))),
+    ("anthropic_stream_arguments_1400", || Row::new(ANTHROPIC_STREAM, chat::anthropic(EVENTS, r#"{"type":"tool_use","id":"c1","name":"tide","input":{}}"#, r#"{"type":"input_json_delta","partial_json":"@"}"#), Reads::Of(1400))),
     ("ai_power_w1_1400", || Row::new(AI_POWER, chat::short(EVENTS, Ids::Same), Reads::Of(1400))),
     ("ai_power_assistant_1400", || Row::new(AI_POWER, chat::assistant(EVENTS), Reads::Of(1400))),
     ("ai_power_w5", || Row::new(AI_POWER, chat::body(Spelling::Php), Reads::Of(1400))),
@@ -151,6 +161,9 @@ pub const ROWS: &[(&str, Make)] = &[
 ];
 
 const OPENAI: Work = Work::Deltas(Dialect::OpenAi);
+const OPENAI_STREAM: Work = Work::DeltaStream(Dialect::OpenAi);
+const RESPONSES_STREAM: Work = Work::DeltaStream(Dialect::OpenAiResponses);
+const ANTHROPIC_STREAM: Work = Work::DeltaStream(Dialect::Anthropic);
 const AI_POWER: Work = Work::Deltas(Dialect::AiPower);
 
 fn bot() -> Work {
@@ -202,7 +215,7 @@ impl Row {
             Work::Events => self.events(),
             Work::EventStream => self.event_stream(),
             Work::Deltas(dialect) => self.deltas(*dialect),
-            Work::DeltaStream => self.delta_stream(),
+            Work::DeltaStream(dialect) => self.delta_stream(*dialect),
             Work::Page(options) => self.page(options),
             Work::Sign => tailrace_core::sign_request(
                 TIMESTAMP,
@@ -252,9 +265,9 @@ impl Row {
         text
     }
 
-    fn delta_stream(&self) -> String {
+    fn delta_stream(&self, dialect: Dialect) -> String {
         let mut text = String::with_capacity(self.expected.len());
-        let decoder = DeltaDecoder::new(Dialect::OpenAi, DeltaOptions::default());
+        let decoder = DeltaDecoder::new(dialect, DeltaOptions::default());
         let deltas = DeltaStream::new(Chunks::new(AsStream(self.reads())), decoder);
         each(deltas, |delta| match delta.as_delta() {
             Delta::Text(piece) | Delta::Reasoning(piece) => text.push_str(piece),

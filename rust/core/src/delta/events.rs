@@ -14,6 +14,7 @@ use crate::prelude::*;
 use crate::utf8::decode;
 
 use super::DeltaSink;
+use super::added::{Added, AddedKind};
 use super::dialects::{AnyReader, Dialect, DialectReader};
 use super::failure::{
     judge_bad, judge_error_event, judge_foreign, judge_passed_over, judge_without_answer, objects,
@@ -94,7 +95,10 @@ impl Events {
         sink: &mut S,
     ) -> Result<(), LimitExceeded> {
         loop {
-            self.read_repeated(&mut bytes, reply, scratch, sink);
+            // An event that is neither held nor about to begin goes on.
+            if self.decoder.is_holding() || self.decoder.is_between_events(&mut bytes) {
+                self.read_repeated(&mut bytes, reply, scratch, sink);
+            }
             let Self { decoder, reader, .. } = self;
             if bytes.is_empty() {
                 decoder.rest();
@@ -131,22 +135,30 @@ impl Events {
             if !self.read_held(bytes, reply, scratch, sink) {
                 return;
             }
-        } else if !self.decoder.is_between_events(bytes)
-            || !self.reader.dialect.can_repeat(None)
-            || reply.halves.text.is_held()
-        {
+        } else if !self.reader.can_repeat(None) {
             return;
         }
-        let Some(repeats) = &mut self.reader.repeats else { return };
-        while !bytes.is_empty()
-            && let Some(content) =
-                repeats.next_content(bytes, self.decoder.max_event_bytes(), scratch)
-        {
-            reply.events += 1;
-            reply.deliver(content, sink);
+        let Self { decoder, reader, .. } = self;
+        let Some(repeats) = &mut reader.repeats else { return };
+        if reply.holds_half(repeats.kind()) {
+            return;
         }
-        if !bytes.is_empty() && repeats.may_repeat(bytes) {
-            self.decoder.hold(bytes);
+        let max_bytes = decoder.max_event_bytes();
+        if repeats.kind().is_text() {
+            while !bytes.is_empty()
+                && let Some(content) = repeats.next_content(bytes, max_bytes, scratch)
+            {
+                reply.events += 1;
+                reply.deliver_filled(content, sink);
+            }
+        } else {
+            reader.take_others(bytes, max_bytes, reply, scratch, sink);
+        }
+        if !bytes.is_empty()
+            && let Some(repeats) = &mut reader.repeats
+            && repeats.may_repeat(bytes)
+        {
+            decoder.hold(bytes);
         }
     }
 
@@ -159,7 +171,9 @@ impl Events {
         scratch: &mut Scratch,
         sink: &mut S,
     ) -> bool {
-        let Self { decoder, reader: EventReader { repeats: Some(repeats), .. }, .. } = self else {
+        let Self { decoder, reader: EventReader { dialect, repeats: Some(repeats), .. }, .. } =
+            self
+        else {
             return false;
         };
         let max_bytes = decoder.max_event_bytes();
@@ -171,7 +185,7 @@ impl Events {
         };
         if let Some(content) = repeats.resumed_content(before, bytes, max_bytes, scratch) {
             reply.events += 1;
-            reply.deliver(content, sink);
+            add_again(repeats.kind(), content, dialect, reply, sink);
             decoder.let_go();
             return true;
         }
@@ -185,7 +199,7 @@ impl Events {
         let taken = held.len() - joined.len() - before;
         *bytes = &bytes[taken..];
         reply.events += 1;
-        reply.deliver(content, sink);
+        add_again(repeats.kind(), content, dialect, reply, sink);
         decoder.let_go();
         true
     }
@@ -306,27 +320,70 @@ impl EventReader {
         scratch: &mut Scratch,
         sink: &mut S,
     ) {
+        let can_repeat = self.can_repeat(event.name);
         let Self { dialect, repeats, .. } = self;
-        let can_repeat = dialect.can_repeat(event.name)
-            && event.name != Some(ERROR)
-            && !reply.halves.text.is_held();
-        let mut repeats = repeats.as_mut().filter(|_| can_repeat);
-        let repeated = repeats.as_mut().and_then(|repeats| repeats.content(event.data, scratch));
-        if let Some(content) = repeated {
-            return reply.deliver(content, sink);
+        if can_repeat
+            && let Some(repeats) = repeats
+            && !reply.holds_half(repeats.kind())
+            && let Some(content) = repeats.content(event.data, scratch)
+        {
+            return add_again(repeats.kind(), content, dialect, reply, sink);
         }
+        self.read_and_learn(event, can_repeat, reply, scratch, sink);
+    }
+
+    /// Reads one event in full, and learns its layout where that may be repeated.
+    #[inline(never)]
+    fn read_and_learn<S: DeltaSink + ?Sized>(
+        &mut self,
+        event: &RawEvent<'_>,
+        can_repeat: bool,
+        reply: &mut ReplyState,
+        scratch: &mut Scratch,
+        sink: &mut S,
+    ) {
+        let Self { dialect, repeats, .. } = self;
         let data = decode(event.data);
         let mut output = Output { reply, sink, scratch: &mut scratch.escaped };
-        let content = read_in_full(dialect, &event.with_data(&data), &mut output);
+        let added = read_in_full(dialect, &event.with_data(&data), &mut output);
         let is_another_part = std::mem::take(&mut output.reply.is_another_part);
-        if let Some(repeats) = repeats.as_mut().filter(|_| is_another_part) {
+        let Some(repeats) = repeats else { return };
+        if is_another_part {
             repeats.forget();
         }
         // Data that had to be mended is not what the next event will be compared with.
-        if let (Some(repeats), Some(content), Cow::Borrowed(data)) = (repeats, content, &data) {
-            repeats
-                .learn(data, content, |key, kind| matters(dialect, key, kind, &output.reply.ids));
+        if let (true, Some(added), Cow::Borrowed(data)) = (can_repeat, added, &data) {
+            repeats.learn(data, &added, |key, kind| matters(dialect, key, kind, &output.reply.ids));
         }
+    }
+
+    /// Takes the events that repeat the layout and add what is no text of the answer off the
+    /// beginning of `bytes`; all of it, where one ends the reply, as more is collected than may be.
+    #[inline(never)]
+    fn take_others<S: DeltaSink + ?Sized>(
+        &mut self,
+        bytes: &mut &[u8],
+        max_bytes: usize,
+        reply: &mut ReplyState,
+        scratch: &mut Scratch,
+        sink: &mut S,
+    ) {
+        let Self { dialect, repeats: Some(repeats), .. } = self else { return };
+        while !bytes.is_empty()
+            && reply.is_open()
+            && let Some(content) = repeats.next_content(bytes, max_bytes, scratch)
+        {
+            reply.events += 1;
+            add_other_again(repeats.kind(), content, dialect, reply, sink);
+        }
+        if !reply.is_open() {
+            *bytes = &[];
+        }
+    }
+
+    /// Whether an event of this name can do what an earlier one did.
+    fn can_repeat(&self, name: Option<&str>) -> bool {
+        self.dialect.can_repeat(name) && name != Some(ERROR)
     }
 
     /// Reads a block that has a name and no data: it may be an error.
@@ -375,19 +432,46 @@ impl EventReader {
     }
 }
 
-/// Reads one event in full. Returns its content when adding that was all it did.
+/// Does what an event does that repeats the layout: it adds its content.
+#[inline]
+fn add_again<S: DeltaSink + ?Sized>(
+    kind: &AddedKind,
+    content: &str,
+    dialect: &mut AnyReader,
+    reply: &mut ReplyState,
+    sink: &mut S,
+) {
+    if kind.is_text() {
+        return reply.deliver_filled(content, sink);
+    }
+    add_other_again(kind, content, dialect, reply, sink);
+}
+
+/// The same of what is no text of the answer.
+#[inline(never)]
+fn add_other_again<S: DeltaSink + ?Sized>(
+    kind: &AddedKind,
+    content: &str,
+    dialect: &mut AnyReader,
+    reply: &mut ReplyState,
+    sink: &mut S,
+) {
+    dialect.add_again(*kind, content, &mut Output { reply, sink, scratch: &mut Vec::new() });
+}
+
+/// Reads one event in full. Returns what it adds when that was all it did.
 fn read_in_full<'a, S: DeltaSink + ?Sized>(
     dialect: &mut AnyReader,
     event: &Event<'a>,
     output: &mut Output<'_, S>,
-) -> Option<Text<'a>> {
+) -> Option<Added<'a>> {
     if output.sink.events().is_none() || !output.reply.is_open() {
         return read_open(dialect, event, output);
     }
     let before = CountBefore::of(output.reply);
-    let content = read_open(dialect, event, output);
+    let added = read_open(dialect, event, output);
     before.hand_over(event.data, output.reply, output.sink);
-    content
+    added
 }
 
 /// Reads one event in full, if the reply has not ended.
@@ -395,21 +479,21 @@ fn read_open<'a, S: DeltaSink + ?Sized>(
     dialect: &mut AnyReader,
     event: &Event<'a>,
     output: &mut Output<'_, S>,
-) -> Option<Text<'a>> {
+) -> Option<Added<'a>> {
     if !output.reply.is_open() || read_marker(dialect, event, output) {
         return None;
     }
     let bad_events = output.reply.bad_events;
     output.reply.foreign = false;
     output.reply.is_passed_over = false;
-    let content = dialect.read_event(event, output);
+    let added = dialect.read_event(event, output);
     if output.reply.bad_events > bad_events && output.reply.is_open() {
         output.reply.bad_events = bad_events;
         read_bad(dialect, event, output);
     } else if output.reply.is_open() && (output.reply.foreign || output.reply.is_passed_over) {
         read_foreign(dialect, event, output);
     }
-    content
+    added
 }
 
 /// Reads an event in which the dialect found nothing of its own.

@@ -3,6 +3,7 @@
 //! `framing` finds out how a reply is put together, `events` and `records` take it apart, a
 //! dialect's file in `dialects` reads the parts; `decoder` leads from one to the next.
 
+mod added;
 mod collected;
 mod content;
 mod decoder;

@@ -3,12 +3,13 @@
 use crate::json::Text;
 use crate::prelude::*;
 
+use super::added::AddedKind;
 use super::collected::{Keeping, Sealed};
 use super::content::{Content, Spoken, Stated, read_parts};
 use super::logprobs::{Logprobs, Scored};
 use super::passed_over::{Counts, Teller, Unspoken};
 use super::reply::ReplyState;
-use super::tool_call::CallPiece;
+use super::tool_call::{Arguments, CallPiece};
 use super::{DeltaSink, Seal};
 
 /// Where a dialect puts what an event or a body holds.
@@ -140,6 +141,20 @@ impl<S: DeltaSink + ?Sized> Output<'_, S> {
             let mut sink = Keeping { collecting: collecting.as_deref_mut(), sink: &mut *self.sink };
             piece.deliver(calls.get_or_insert_default(), self.scratch, &mut sink);
             self.reply.check_collected();
+        }
+    }
+
+    /// Delivers, where it is wanted, what is added by an event that repeats an earlier one. It is
+    /// decoded, and no half is held that it could go on with.
+    pub(super) fn add(&mut self, kind: AddedKind, content: &str) {
+        match kind {
+            AddedKind::Spoken(kind) | AddedKind::Part { kind, .. } => {
+                self.say_decoded(kind, content);
+            }
+            AddedKind::Arguments { index, is_only } => {
+                let (index, arguments) = (index.map(u64::from), Arguments::Decoded(content));
+                self.tool_call(&CallPiece { index, arguments, is_only, ..CallPiece::default() });
+            }
         }
     }
 

@@ -1,13 +1,14 @@
 //! The bytes of an event in, its content out, when they repeat those of an earlier event around
 //! another content. Otherwise nothing: the event is to be read in full.
 //!
-//! The chunks of one stream are the same text around changing content. A layout is that text, taken
-//! from an event that was read in full and did nothing but add its content. An event that equals it
-//! byte for byte, but for the insides of JSON strings that the layout knows by their positions, has
-//! the same keys and values as that event but for those strings. One is the content; the others are
-//! values that nobody reads (an `id` after the first one, padding). So reading such an event in
-//! full would do nothing but add its content either. Nothing is guessed: each byte is compared or,
-//! inside those strings, checked as the full reader checks it.
+//! The chunks of one stream are the same text around changing content: text of the answer,
+//! reasoning, arguments of a call. A layout is that text, taken from an event that was read in full
+//! and did nothing but add its content. An event that equals it byte for byte, but for the insides
+//! of JSON strings that the layout knows by their positions, has the same keys and values as that
+//! event but for those strings. One is the content, which is not empty; the others are values that
+//! nobody reads (an `id` after the first one, padding, the content once more under another name).
+//! So reading such an event in full would do nothing but add its content either. Nothing is guessed:
+//! each byte is compared or, inside those strings, checked as the full reader checks it.
 
 use std::ops::Range;
 
@@ -16,12 +17,15 @@ use crate::limits::KEPT_BYTES;
 use crate::line::{LONGEST_END, line_end};
 use crate::prelude::*;
 
+use super::added::{Added, AddedKind};
+use super::content::Content;
+
 /// Bytes of an event around its content that are worth remembering, at most.
 const MAX_LAYOUT_BYTES: usize = 2 * 1024;
 
 /// Values of an event that can differ, beside the content, each of which has a bit; further ones are
 /// compared like all else.
-const MAX_SLOTS: usize = u8::BITS as usize;
+const MAX_SLOTS: usize = u16::BITS as usize;
 
 /// Credit that learning a layout costs and an event that repeats the layout earns. An event that
 /// does not repeat it earns 1, so that a stream whose layout keeps changing is learnt anew with
@@ -41,11 +45,13 @@ const FIELD: &[u8] = b"data:";
 #[derive(Debug, Clone)]
 pub(super) struct Repeats {
     layout: Option<Layout>,
+    /// What the content of the layout is.
+    kind: AddedKind,
     credit: u8,
     /// Whether the last event that could have repeated the layout did not.
     missed: bool,
     /// Bytes of the last event that repeated the layout.
-    length: usize,
+    length: u32,
     /// Events that repeated the layout.
     count: u64,
     /// Bytes of the layout that the beginning of an event which is held repeats; 0 where that is not
@@ -56,13 +62,27 @@ pub(super) struct Repeats {
 impl Repeats {
     /// No layout yet.
     pub(super) fn new() -> Self {
-        Self { layout: None, credit: MAX_CREDIT, missed: false, length: 0, count: 0, reached: 0 }
+        Self {
+            layout: None,
+            kind: AddedKind::TEXT,
+            credit: MAX_CREDIT,
+            missed: false,
+            length: 0,
+            count: 0,
+            reached: 0,
+        }
     }
 
     /// Forgets the layout: what events did is no longer all that they would do.
     pub(super) fn forget(&mut self) {
         self.layout = None;
         self.reached = 0;
+    }
+
+    /// What is added by events that repeat the layout.
+    #[inline]
+    pub(super) fn kind(&self) -> &AddedKind {
+        &self.kind
     }
 
     /// How many events repeated the layout.
@@ -72,7 +92,8 @@ impl Repeats {
 
     /// The content of the event at the beginning of `input`, when that is one `data` line of at
     /// most `max_bytes` and repeats the layout. Takes the event off `input`.
-    #[inline]
+    #[expect(clippy::inline_always, reason = "called once an event, it costs as much as it does")]
+    #[inline(always)]
     pub(super) fn next_content<'t, 'a: 't>(
         &mut self,
         input: &mut &'a [u8],
@@ -81,7 +102,8 @@ impl Repeats {
     ) -> Option<&'t str> {
         // Where little is left of a read, an event's end is not in it: to look for it would be in
         // vain.
-        if input.len() < self.length - self.length / 4 {
+        let length = self.length as usize;
+        if input.len() < length - length / 4 {
             return None;
         }
         let value = input.strip_prefix(FIELD)?;
@@ -123,7 +145,7 @@ impl Repeats {
     /// together is cut.
     pub(super) fn rest<'a>(&mut self, before: usize, input: &'a [u8]) -> Option<&'a [u8]> {
         // Mostly an event is about as long as the one before, and its end need not be looked for.
-        let expected = (self.length + LONGER).saturating_sub(before);
+        let expected = (self.length as usize + LONGER).saturating_sub(before);
         let length = if expected <= input.len() {
             expected
         } else {
@@ -165,12 +187,12 @@ impl Repeats {
         Some(content)
     }
 
-    /// Learns the layout of an event that was read in full and did nothing but add `content`.
+    /// Learns the layout of an event that was read in full and did nothing but what is `added`.
     /// Strings and numbers that are values of its keys may differ where `matters` is false.
     pub(super) fn learn(
         &mut self,
         data: &str,
-        content: Text<'_>,
+        added: &Added<'_>,
         matters: impl Fn(Text<'_>, Kind) -> bool,
     ) {
         self.credit = self.credit.saturating_add(1).min(MAX_CREDIT);
@@ -181,11 +203,12 @@ impl Repeats {
             return;
         }
         self.credit -= PRICE;
-        let Some(mut layout) = Layout::of(data, content, matters) else { return };
+        let Some(mut layout) = Layout::of(data, added, matters) else { return };
         if let Some(before) = &self.layout {
             layout.note_differences(before);
         }
         self.layout = Some(layout);
+        self.kind = added.kind;
     }
 
     /// Takes an event off `input` that repeats the layout up to the line end before `rest`, and of
@@ -208,7 +231,7 @@ impl Repeats {
     }
 
     fn earn(&mut self, length: usize) {
-        self.length = length;
+        self.length = u32::try_from(length).unwrap_or(u32::MAX);
         self.credit = self.credit.saturating_add(PRICE).min(MAX_CREDIT);
         self.missed = false;
         self.count += 1;
@@ -226,9 +249,9 @@ struct Layout {
     slots: Box<[Slot]>,
     /// A bit for each of them that stands before the content and has been found to differ, so that
     /// it is not compared.
-    before: u8,
+    before: u16,
     /// The same of those behind the content.
-    behind: u8,
+    behind: u16,
 }
 
 /// A number, or the inside of a string, in `Layout::bytes`.
@@ -241,8 +264,8 @@ struct Slot {
 
 impl Layout {
     /// The layout of an event with this data; `None` when it is not worth remembering.
-    fn of(data: &str, content: Text<'_>, matters: impl Fn(Text<'_>, Kind) -> bool) -> Option<Self> {
-        let content = content.range_in(data)?;
+    fn of(data: &str, added: &Added<'_>, matters: impl Fn(Text<'_>, Kind) -> bool) -> Option<Self> {
+        let content = added.content.range_in(data)?;
         if data.len() - content.len() > MAX_LAYOUT_BYTES {
             return None;
         }
@@ -252,7 +275,9 @@ impl Layout {
             return None;
         }
         let mut slots = Vec::new();
-        let values = loose_values(data, matters).ok()?;
+        let mut values = loose_values(data, matters).ok()?;
+        values.extend(unread_strings(added, data).ok()?);
+        values.sort_unstable_by_key(|(range, _)| range.start);
         for (Range { start, end }, kind) in values.into_iter().take(MAX_SLOTS) {
             let moved = if start > content.start { content.len() } else { 0 };
             slots.push(Slot::new(start - moved, end - moved, kind)?);
@@ -274,6 +299,10 @@ impl Layout {
         let content = usize::from(self.content);
         let rest = self.pass(from..content, self.before, data)?;
         let (text, length) = string_content(rest, scratch)?;
+        // Without a text, something else in the event may count.
+        if text.is_empty() {
+            return None;
+        }
         let rest = self.pass(content..self.bytes.len(), self.behind, rest.get(length..)?)?;
         Some((text, rest))
     }
@@ -282,7 +311,7 @@ impl Layout {
     /// they are in that part. Returns the bytes behind it.
     #[expect(clippy::inline_always, reason = "called once an event, it costs as much as it does")]
     #[inline(always)]
-    fn pass<'a>(&self, part: Range<usize>, slots: u8, data: &'a [u8]) -> Option<&'a [u8]> {
+    fn pass<'a>(&self, part: Range<usize>, slots: u16, data: &'a [u8]) -> Option<&'a [u8]> {
         let (compared, data) = match slots {
             0 => (part.start, data),
             slots => self.pass_slots(part.start, slots, data)?,
@@ -296,7 +325,7 @@ impl Layout {
     fn pass_slots<'a>(
         &self,
         mut compared: usize,
-        mut slots: u8,
+        mut slots: u16,
         mut data: &'a [u8],
     ) -> Option<(usize, &'a [u8])> {
         while slots > 0 {
@@ -367,7 +396,7 @@ impl Layout {
 
     /// The slots of these bits.
     #[inline]
-    fn slots_of(&self, mut bits: u8) -> impl Iterator<Item = &Slot> {
+    fn slots_of(&self, mut bits: u16) -> impl Iterator<Item = &Slot> {
         std::iter::from_fn(move || {
             let index = bits.trailing_zeros() as usize;
             bits &= bits.wrapping_sub(1);
@@ -432,4 +461,27 @@ fn loose_values(
         Ok(())
     })?;
     Ok(found)
+}
+
+/// The insides of the strings in the values that nobody reads.
+fn unread_strings(added: &Added<'_>, data: &str) -> Result<Vec<(Range<usize>, Kind)>, JsonError> {
+    let mut texts = Vec::new();
+    for value in &added.unread {
+        match value {
+            Content::Text(text) => texts.push(*text),
+            Content::Parts(raw) => add_strings(&mut Reader::new(raw), &mut texts)?,
+            Content::None | Content::Bare(_) => {}
+        }
+    }
+    let ranges = texts.into_iter().filter_map(|text| text.range_in(data));
+    Ok(ranges.map(|range| (range, Kind::String)).collect())
+}
+
+fn add_strings<'a>(reader: &mut Reader<'a>, texts: &mut Vec<Text<'a>>) -> Result<(), JsonError> {
+    match reader.peek()? {
+        Kind::Object => reader.object(|_, reader| add_strings(reader, texts)),
+        Kind::Array => reader.array(|reader| add_strings(reader, texts)),
+        Kind::String => reader.string().map(|text| texts.push(text)),
+        _ => reader.skip(),
+    }
 }

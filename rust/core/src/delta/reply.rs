@@ -8,7 +8,9 @@ use crate::limits::{LimitExceeded, MESSAGE_CHARS, RAW_BYTES, RAW_KEPT_BYTES};
 use crate::prelude::*;
 
 use super::DeltaSink;
+use super::added::AddedKind;
 use super::collected::{Collecting, Keeping};
+use super::content::Spoken;
 use super::halves::{Half, LONE};
 use super::passed_over::PassedOver;
 use super::said::{Said, TrimmedSaid};
@@ -335,12 +337,18 @@ impl ReplyState {
     /// Hands text of the answer to the sink; an empty one is none.
     pub(super) fn deliver<S: DeltaSink + ?Sized>(&mut self, text: &str, sink: &mut S) {
         if !text.is_empty() {
-            self.delivered = true;
-            if let Some(part) = &mut self.part {
-                part.add(text);
-            }
-            sink.text(text);
+            self.deliver_filled(text, sink);
         }
+    }
+
+    /// Hands text of the answer to the sink, which is not empty.
+    #[inline]
+    pub(super) fn deliver_filled<S: DeltaSink + ?Sized>(&mut self, text: &str, sink: &mut S) {
+        self.delivered = true;
+        if let Some(part) = &mut self.part {
+            part.add(text);
+        }
+        sink.text(text);
     }
 
     /// Hands to the sink, at the reply's end, the halves of characters that nothing goes on with.
@@ -360,6 +368,28 @@ impl ReplyState {
         }
         if let Some(calls) = &mut self.calls {
             calls.release(&mut sink);
+        }
+    }
+
+    /// Whether half a character is held that a text of this kind goes on with.
+    #[inline]
+    pub(super) fn holds_half(&self, kind: &AddedKind) -> bool {
+        if kind.is_text() { self.halves.text.is_held() } else { self.holds_other_half(kind) }
+    }
+
+    #[inline(never)]
+    fn holds_other_half(&self, kind: &AddedKind) -> bool {
+        let Halves { text, reasoning, refusal } = self.halves;
+        match *kind {
+            AddedKind::Spoken(kind) | AddedKind::Part { kind, .. } => match kind {
+                Spoken::Text => text.is_held(),
+                Spoken::Reasoning => reasoning.is_held(),
+                Spoken::Refusal => refusal.is_held(),
+            },
+            AddedKind::Arguments { index, is_only } => self
+                .calls
+                .as_ref()
+                .is_some_and(|calls| calls.hold_half(index.map(u64::from), is_only)),
         }
     }
 

@@ -6,6 +6,7 @@ use alloc::borrow::Cow;
 use crate::json::{JsonError, Kind, Reader, Text};
 use crate::prelude::*;
 
+use super::added::{Added, AddedKind};
 use super::fields::read_count;
 use super::halves::{Half, LONE};
 use super::records::Nesting;
@@ -35,6 +36,8 @@ pub(super) enum Arguments<'a> {
     None,
     Text(Text<'a>),
     Raw(&'a str),
+    /// A text, decoded: no half of a character stands before or behind it.
+    Decoded(&'a str),
 }
 
 /// The calls of one reply: which of them a piece belongs to.
@@ -64,10 +67,21 @@ struct Call {
     half: Half,
 }
 
-impl CallPiece<'_> {
+impl<'a> CallPiece<'a> {
     /// Whether it names the tool.
     pub(super) fn has_name(&self) -> bool {
         self.name.is_some_and(|name| !name.is_empty())
+    }
+
+    /// The arguments that it adds, where it says nothing else.
+    pub(super) fn added(&self) -> Option<Added<'a>> {
+        let Self { index, is_only, arguments: Arguments::Text(content), .. } = *self else {
+            return None;
+        };
+        let told = [self.id, self.name, self.signature].into_iter().flatten();
+        let says_more = told.into_iter().any(|text| !text.is_empty());
+        let added = Added::of(AddedKind::arguments(index, is_only)?, content);
+        added.filter(|_| !says_more)
     }
 
     /// Hands the piece to the sink; an empty id or name is none.
@@ -99,9 +113,15 @@ impl CallPiece<'_> {
             }
             (Arguments::Text(text), Some(call)) => {
                 piece.arguments = call.half.join(text, scratch);
-                call.is_whole |= call.nesting.end(piece.arguments.as_bytes()).is_some();
+                call.note(piece.arguments);
             }
             (Arguments::Text(text), None) => piece.arguments = calls.half.join(text, scratch),
+            (Arguments::Decoded(text), call) => {
+                piece.arguments = text;
+                if let Some(call) = call {
+                    call.note(text);
+                }
+            }
         }
         sink.tool_call(piece);
     }
@@ -122,7 +142,7 @@ impl<'a> Arguments<'a> {
         match self {
             Self::None => "".into(),
             Self::Text(text) => text.decode(),
-            Self::Raw(raw) => raw.into(),
+            Self::Raw(text) | Self::Decoded(text) => text.into(),
         }
     }
 
@@ -132,7 +152,7 @@ impl<'a> Arguments<'a> {
         let raw = match self {
             Self::None => return false,
             Self::Text(text) => text.raw(),
-            Self::Raw(raw) => raw,
+            Self::Raw(text) | Self::Decoded(text) => text,
         };
         raw.trim_ascii_start().starts_with('{')
     }
@@ -171,6 +191,18 @@ impl Calls {
         }
     }
 
+    /// Whether the arguments of a call end with half a character: of the one that a piece goes on
+    /// with which has this number and says no more, or of the only one.
+    pub(super) fn hold_half(&self, index: Option<u64>, is_only: bool) -> bool {
+        let half_of = |at: usize| self.known[at].half;
+        let half = if is_only {
+            self.half
+        } else {
+            self.position(index, None, None).map(half_of).unwrap_or_default()
+        };
+        half.is_held()
+    }
+
     /// A new call, with the server's number where no other has it.
     fn begin(&mut self, index: Option<u64>) -> usize {
         let is_free = |index: &u64| self.known.iter().all(|call| call.number != *index);
@@ -197,6 +229,11 @@ impl Calls {
 }
 
 impl Call {
+    /// Writes down what was added to the arguments.
+    fn note(&mut self, arguments: &str) {
+        self.is_whole |= self.nesting.end(arguments.as_bytes()).is_some();
+    }
+
     /// Whether a piece with this id and this name belongs to another call: one of the two is
     /// another, or the name comes again where the arguments are whole and others begin.
     fn is_another_than(

@@ -34,6 +34,12 @@ pub fn check(data: &[u8]) {
     let run = |reads: &[&[u8]]| decode(decoder(), dialect, reads, complete, Everything::default());
     let (of_everything, pieces) = run(&[reply]);
     assert_eq!(run(&cut).0, of_everything, "{}", told());
+    if let Some(dialect) = dialect {
+        let in_full = DeltaDecoder::without_repeats(dialect, options.clone());
+        let (in_full, _) =
+            decode(in_full, Some(dialect), &[reply], complete, Everything::default());
+        assert_eq!(of_everything, in_full, "{}", told());
+    }
     let run = |reads: &[&[u8]]| {
         let mut decoder = decoder();
         decoder.collect();

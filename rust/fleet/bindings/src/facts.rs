@@ -3,7 +3,7 @@
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyList, PyString, PyTuple};
 use tailrace_core::{Collected, ThinkingBlock};
-use tailrace_fleet_engine::{Ended, Ending, Fault};
+use tailrace_fleet_engine::{Ended, Ending, Fault, HeaderMap};
 
 /// The facts of a stream that has ended.
 #[pyclass(frozen, module = "tailrace_fleet._native")]
@@ -102,18 +102,12 @@ impl Facts {
 
     /// The reply's headers by their names in lower case, of repeated ones the first.
     fn headers<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
-        let headers = PyDict::new(py);
-        for name in self.0.headers.keys() {
-            let Some(value) = self.0.headers.get(name) else { continue };
-            if let Ok(value) = std::str::from_utf8(value.as_bytes()) {
-                headers.set_item(name.as_str(), value)?;
-                continue;
-            }
-            let value = PyBytes::new(py, value.as_bytes());
-            let value = value.call_method1("decode", ("utf-8", "surrogateescape"))?;
-            headers.set_item(name.as_str(), value)?;
-        }
-        Ok(headers)
+        dict_of(py, &self.0.headers)
+    }
+
+    /// The request's headers, in the same way.
+    fn sent_headers<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+        dict_of(py, self.0.sent_headers())
     }
 
     /// Tokens: of the prompt, of the answer, of both, from a cache, of reasoning.
@@ -217,4 +211,19 @@ impl Facts {
     fn text_signature(&self) -> Option<&str> {
         self.0.collected.as_ref()?.signature()
     }
+}
+
+fn dict_of<'py>(py: Python<'py>, headers: &HeaderMap) -> PyResult<Bound<'py, PyDict>> {
+    let dict = PyDict::new(py);
+    for name in headers.keys() {
+        let Some(value) = headers.get(name) else { continue };
+        if let Ok(value) = std::str::from_utf8(value.as_bytes()) {
+            dict.set_item(name.as_str(), value)?;
+            continue;
+        }
+        let value = PyBytes::new(py, value.as_bytes());
+        let value = value.call_method1("decode", ("utf-8", "surrogateescape"))?;
+        dict.set_item(name.as_str(), value)?;
+    }
+    Ok(dict)
 }

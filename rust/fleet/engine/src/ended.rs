@@ -1,9 +1,12 @@
 //! What became of a stream.
 
+use std::sync::Arc;
+
 use http::{HeaderMap, Uri};
 use tailrace_core::{Collected, End, Ids, ReplyError, Usage};
 
 use crate::fault::Fault;
+use crate::request::Head;
 
 /// How a stream ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -23,6 +26,8 @@ pub struct Ended {
     pub tag: i64,
     /// What was asked, as it was given.
     pub url: Uri,
+    /// What the request had in common with others.
+    pub(crate) head: Arc<Head>,
     /// How it ended.
     pub ending: Ending,
     /// The decoder's error.
@@ -68,11 +73,17 @@ pub struct Ended {
 }
 
 impl Ended {
+    /// The request's headers, of which an error may hold nothing that is secret.
+    pub fn sent_headers(&self) -> &HeaderMap {
+        &self.head.headers
+    }
+
     /// The record of a stream of which nothing is known yet.
-    pub(crate) fn new(tag: i64, url: Uri) -> Self {
+    pub(crate) fn new(tag: i64, head: Arc<Head>) -> Self {
         Self {
             tag,
-            url,
+            url: head.uri.clone(),
+            head,
             ending: Ending::Unopened,
             error: None,
             fault: None,
@@ -95,5 +106,18 @@ impl Ended {
             collected: None,
             body: None,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_header_that_was_sent_is_shown() {
+        let head = Head::new("http://h/", [("x-api-key", "secret")]).unwrap();
+        let ended = Ended::new(1, Arc::new(head));
+        assert_eq!(ended.sent_headers()["x-api-key"], "secret");
+        assert!(!format!("{ended:?}").contains("secret"));
     }
 }

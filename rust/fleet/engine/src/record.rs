@@ -18,7 +18,7 @@ pub(crate) struct Record {
 
 impl Record {
     pub(crate) fn new(shared: Arc<Shared>, request: &Request) -> Self {
-        let ended = Ended::new(request.tag, request.head.uri.clone());
+        let ended = Ended::new(request.tag, Arc::clone(&request.head));
         Self { shared, ended: Some(Box::new(ended)) }
     }
 

@@ -85,6 +85,8 @@ class Ended:
         )
         self.bytes, self.deltas, self.events, self.bad_events = facts.counts
         self.end, self.error = _end_of(facts, around)
+        if self.error is not None:
+            _conceal(self.error, facts, around)
 
     @property
     def headers(self) -> dict[str, str]:
@@ -162,6 +164,16 @@ def _end_of(facts: Facts, around: Circumstances) -> tuple[str, TailraceError | N
         return end, failure
     verdict = _verdict(facts)
     return end, verdict if failure is None else failure_of_cut(end, verdict, failure)
+
+
+def _conceal(error: TailraceError, facts: Facts, around: Circumstances) -> None:
+    """Take what was sent as a secret out of an error, which a reply may have brought."""
+    from tailrace._secrecy import SentSecrets  # noqa: PLC0415 - for requests that failed
+
+    proxy = around.proxy
+    credentials = (None, None) if proxy is None else (proxy.username, proxy.password)
+    sent = SentSecrets.of_request(facts.url, facts.sent_headers(), proxy=credentials)
+    sent.out_of_error(error)
 
 
 def _verdict(facts: Facts) -> TailraceError | None:

@@ -162,6 +162,9 @@ class Facts:
     def headers(self) -> dict[str, str]:
         """The reply's headers by their names in lower case, of repeated ones the first."""
 
+    def sent_headers(self) -> dict[str, str]:
+        """The request's headers, in the same way."""
+
     @property
     def usage(self) -> tuple[int, int, int, int | None, int | None] | None:
         """Tokens: of the prompt, of the answer, of both, from a cache, of reasoning."""

@@ -25,7 +25,7 @@ use super::super::reply::Part;
 use super::super::said::TrimmedSaid;
 use super::super::tool_call::{Arguments, CallPiece};
 use super::super::usage::{Counts, Usage};
-use super::{DeltaSink, DialectReader, Members, Output};
+use super::{Added, DeltaSink, DialectReader, Members, Output};
 
 /// The plugin's own sentences, which it leaves in English, by their beginnings, and what they mean
 /// as an error's code.
@@ -66,7 +66,7 @@ impl DialectReader for AiEngine {
         &mut self,
         event: &Event<'a>,
         output: &mut Output<'_, S>,
-    ) -> Option<Text<'a>> {
+    ) -> Option<Added<'a>> {
         let Ok(frame) = Frame::read(event.data) else {
             output.reply.bad_events += 1;
             return None;
@@ -226,15 +226,18 @@ impl<'a> Frame<'a> {
 
     /// Delivers what the event adds, by its subtype. Of the site's own log what went wrong may be
     /// the reason where no answer comes; the rest of it is progress.
-    fn deliver<S: DeltaSink + ?Sized>(&self, output: &mut Output<'_, S>) -> Option<Text<'a>> {
+    fn deliver<S: DeltaSink + ?Sized>(&self, output: &mut Output<'_, S>) -> Option<Added<'a>> {
         match self.subtype.map(Text::decode).as_deref() {
             None | Some("content") => {
                 let told = || Box::new(Part::Trimmed(TrimmedSaid::default()));
                 output.reply.part.get_or_insert_with(told);
                 output.say(Spoken::Text, self.data);
-                return self.data.text();
+                return Added::spoken(Spoken::Text, self.data);
             }
-            Some("thinking") => output.say(Spoken::Reasoning, self.data),
+            Some("thinking") => {
+                output.say(Spoken::Reasoning, self.data);
+                return Added::spoken(Spoken::Reasoning, self.data);
+            }
             Some("error" | "warning") => {
                 output.reply.unread.push(&self.data.decode().unwrap_or_default());
             }

@@ -18,7 +18,7 @@ use super::super::halves::{Half, LONE};
 use super::super::reply::{ReplyState, cut_bytes};
 use super::openai::{Chunk, OpenAi, read_extras};
 use super::openai_extras::Extras;
-use super::{DeltaSink, DialectReader, Members, Output};
+use super::{Added, DeltaSink, DialectReader, Members, Output};
 
 /// Ends a reply that the plugin's own code broke off.
 const LIMITED: &str = "[LIMITED]";
@@ -51,7 +51,7 @@ impl DialectReader for AiPower {
         &mut self,
         event: &Event<'a>,
         output: &mut Output<'_, S>,
-    ) -> Option<Text<'a>> {
+    ) -> Option<Added<'a>> {
         let explicit = event.name == Some("message");
         if self.words.is_some() {
             if explicit {
@@ -165,7 +165,7 @@ impl AiPower {
         data: &'a str,
         explicit: bool,
         output: &mut Output<'_, S>,
-    ) -> Option<Text<'a>> {
+    ) -> Option<Added<'a>> {
         let mut extras = output.wants_everything().then(Extras::of_chunk);
         let Ok(chunk) = PluginChunk::read_with(data, extras.as_mut(), Content::read) else {
             if !(explicit && self.read_words(data, output.reply)) {

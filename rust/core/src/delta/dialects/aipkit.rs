@@ -17,7 +17,7 @@ use super::super::content::{Content, Spoken};
 use super::super::failure::{ReadSiteError, SiteError, fail_upstream, judge_json, tells_error};
 use super::super::fields::{is_done, is_truthy, read_filled, read_truthy};
 use super::super::reply::ReplyState;
-use super::{DeltaSink, DialectReader, Members, Output};
+use super::{Added, DeltaSink, DialectReader, Members, Output};
 
 /// The key beside an error that says that the visitor's quota is used up; serves as the error's
 /// code.
@@ -49,7 +49,7 @@ impl DialectReader for AiPkit {
         &mut self,
         event: &Event<'a>,
         output: &mut Output<'_, S>,
-    ) -> Option<Text<'a>> {
+    ) -> Option<Added<'a>> {
         let kind = event.kind();
         match kind {
             "warning" => {
@@ -78,7 +78,7 @@ impl DialectReader for AiPkit {
             "message" => {
                 output.reply.foreign = !data.delta.is_filled();
                 output.say(Spoken::Text, data.delta);
-                return data.delta.text();
+                return Added::spoken(Spoken::Text, data.delta);
             }
             "message_start" => {
                 output.reply.foreign = data.message_id.is_none();

@@ -19,7 +19,7 @@ use super::super::passed_over::{Teller, Unspoken, of_type};
 use super::super::reply::ReplyState;
 use super::super::tool_call::{Arguments, CallPiece};
 use super::super::usage::{self, Usage, later_count};
-use super::{DeltaSink, DialectReader, Members, Output};
+use super::{Added, AddedKind, DeltaSink, DialectReader, Members, Output};
 
 /// Reads the events of one reply.
 #[derive(Debug, Clone, Default)]
@@ -44,7 +44,7 @@ impl DialectReader for Anthropic {
         &mut self,
         event: &Event<'a>,
         output: &mut Output<'_, S>,
-    ) -> Option<Text<'a>> {
+    ) -> Option<Added<'a>> {
         let Ok(message) = Message::read(event.data) else {
             output.reply.bad_events += 1;
             return None;
@@ -60,9 +60,7 @@ impl DialectReader for Anthropic {
                 self.began_with = None;
                 message.block.pass_over_delta(output);
                 message.block.deliver(message.index, &mut self.held, output);
-                // An event that says itself what it is means the same under any name.
-                let is_all = message.kind.is_some() && message.block.citations == 0;
-                return message.block.text().text().filter(|_| is_all);
+                return message.added();
             }
             "content_block_start" => {
                 self.began_with = None;
@@ -74,6 +72,7 @@ impl DialectReader for Anthropic {
                 output.reply.note_finish(message.block.stop_reason);
                 if let Some(content) = message.metadata.content.filter(|raw| is_truthy(raw)) {
                     self.began_with = Some(content.into());
+                    output.reply.is_another_part = true;
                 }
             }
             "message_stop" => {
@@ -103,7 +102,7 @@ impl DialectReader for Anthropic {
     }
 
     fn key_matters(&self, key: &str) -> bool {
-        matches!(key, "type" | "delta" | "content_block" | "error")
+        matches!(key, "type" | "delta" | "content_block" | "error" | "index")
     }
 
     fn read_body<S: DeltaSink + ?Sized>(
@@ -160,6 +159,8 @@ impl Anthropic {
         output: &mut Output<'_, S>,
     ) {
         let index = message.index;
+        // What deltas do depends on the block.
+        output.reply.is_another_part = true;
         self.passed_over = message.block.is_unspoken().then_some(PassedOver { index });
         message.block.pass_over(Teller::Piece, output);
         // A block of this index that nothing has ended ends here.
@@ -241,6 +242,25 @@ impl<'a> Message<'a> {
             Ok(())
         })?;
         Ok(message)
+    }
+
+    /// What a delta adds that does nothing else. An event that says itself what it is means the
+    /// same under any name.
+    fn added(&self) -> Option<Added<'a>> {
+        let block = &self.block;
+        let text = block.text();
+        let is_signed = block.signature.is_some_and(|signature| !signature.is_empty());
+        if self.kind.is_none() || block.citations > 0 {
+            None
+        } else if text.is_filled() {
+            Added::spoken(Spoken::Text, text)
+        } else if block.is(&["thinking_delta"]) && !is_signed {
+            Added::spoken(Spoken::Reasoning, block.thinking)
+        } else if block.is(&["input_json_delta"]) {
+            Added::of(AddedKind::arguments(self.index, false)?, block.json?)
+        } else {
+            None
+        }
     }
 }
 

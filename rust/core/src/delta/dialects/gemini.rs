@@ -22,7 +22,7 @@ use super::super::said::Fingerprint;
 use super::super::tool_call::{Arguments, CallPiece};
 use super::super::usage::{Counts, Usage};
 use super::gemini_arguments::{PartialArgument, PartialArguments};
-use super::{DeltaSink, DialectReader, Members, Output};
+use super::{Added, DeltaSink, DialectReader, Members, Output};
 
 /// Reads the pieces of one reply.
 #[derive(Debug, Clone, Default)]
@@ -46,7 +46,7 @@ impl DialectReader for Gemini {
         &mut self,
         event: &Event<'a>,
         output: &mut Output<'_, S>,
-    ) -> Option<Text<'a>> {
+    ) -> Option<Added<'a>> {
         let Ok(piece) = Piece::read(event.data) else {
             output.reply.bad_events += 1;
             return None;
@@ -57,7 +57,7 @@ impl DialectReader for Gemini {
             return None;
         }
         self.deliver_piece(&piece, output);
-        piece.only_content()
+        piece.added()
     }
 
     fn owns(members: &Members<'_>) -> bool {
@@ -181,8 +181,7 @@ impl Gemini {
             if let Some(unspoken) = part.unspoken {
                 output.pass_over(unspoken, 1, Teller::Piece);
             }
-            let kind = if part.is_thought { Spoken::Reasoning } else { Spoken::Text };
-            output.say(kind, part.text);
+            output.say(part.spoken(), part.text);
             let sealed = if part.is_thought { Sealed::Signature } else { Sealed::Text };
             output.seal(part.signature, sealed);
         }
@@ -282,10 +281,10 @@ impl<'a> Piece<'a> {
         !self.has_candidates && self.usage.is_none() && self.id.is_none()
     }
 
-    fn only_content(&self) -> Option<Text<'a>> {
+    /// The text of a piece that does nothing but add it.
+    fn added(&self) -> Option<Added<'a>> {
         let [part] = &self.candidate.parts[..] else { return None };
-        let adds_content_only = !part.is_thought
-            && part.call.is_none()
+        let adds_text_only = part.call.is_none()
             && self.usage.is_none()
             && self.candidate.logprobs.is_none()
             && self.candidate.citations == 0
@@ -293,7 +292,7 @@ impl<'a> Piece<'a> {
             && part.signature.is_none()
             && self.candidate.finish_reason.is_none()
             && self.candidate.finish_message.is_none();
-        part.text.text().filter(|_| adds_content_only)
+        Added::spoken(part.spoken(), part.text).filter(|_| adds_text_only)
     }
 }
 
@@ -424,6 +423,11 @@ impl<'a> Part<'a> {
             None => part.signature = signature,
         }
         Ok(part)
+    }
+
+    /// What its text is.
+    fn spoken(&self) -> Spoken {
+        if self.is_thought { Spoken::Reasoning } else { Spoken::Text }
     }
 }
 

@@ -12,10 +12,11 @@ use std::fmt;
 use std::str::FromStr;
 
 use crate::event::Event;
-use crate::json::{JsonError, Text};
+use crate::json::JsonError;
 use crate::prelude::*;
 
 use super::DeltaSink;
+use super::added::{Added, AddedKind};
 use super::failure::{ReadSiteError, SiteError, judge_json};
 use super::fields::is_done;
 use super::framing::Framings;
@@ -28,12 +29,23 @@ use super::reply::ReplyState;
 /// A JSON text that is a line, or an element of an array, is an event too: one without a name.
 pub(super) trait DialectReader: ReadSiteError {
     /// Reads one event in full, unless [`is_end`](Self::is_end) says that it is an end marker.
-    /// Returns the event's content when adding that was all the event did.
+    /// Returns what the event adds when adding that was all it did.
     fn read_event<'a, S: DeltaSink + ?Sized>(
         &mut self,
         event: &Event<'a>,
         output: &mut Output<'_, S>,
-    ) -> Option<Text<'a>>;
+    ) -> Option<Added<'a>>;
+
+    /// Adds what an event does that repeats an earlier one, which
+    /// [did nothing but add this kind](Self::read_event) and was no text of the answer.
+    fn add_again<S: DeltaSink + ?Sized>(
+        &mut self,
+        kind: AddedKind,
+        content: &str,
+        output: &mut Output<'_, S>,
+    ) {
+        output.add(kind, content);
+    }
 
     /// Whether an event or a body with these members is unmistakably of this dialect.
     fn owns(members: &Members<'_>) -> bool
@@ -45,7 +57,7 @@ pub(super) trait DialectReader: ReadSiteError {
     }
 
     /// Whether another value of this key can change what an event does: the event has that key, and
-    /// [did nothing but add text](Self::read_event). (Ids need not be among them: they count until
+    /// [did nothing but add something](Self::read_event). (Ids need not be among them: they count until
     /// each is known.)
     fn key_matters(&self, key: &str) -> bool;
 
@@ -180,9 +192,20 @@ macro_rules! dialects {
                 &mut self,
                 event: &Event<'a>,
                 output: &mut Output<'_, S>,
-            ) -> Option<Text<'a>> {
+            ) -> Option<Added<'a>> {
                 match self {
                     $(Self::$dialect(reader) => reader.read_event(event, output),)+
+                }
+            }
+
+            fn add_again<S: DeltaSink + ?Sized>(
+                &mut self,
+                kind: AddedKind,
+                content: &str,
+                output: &mut Output<'_, S>,
+            ) {
+                match self {
+                    $(Self::$dialect(reader) => reader.add_again(kind, content, output),)+
                 }
             }
 

@@ -14,7 +14,7 @@ use super::super::fields::{read_count, read_length, read_truthy};
 use super::super::passed_over::{Teller, Unspoken};
 use super::super::tool_call::{CallPiece, read_calls};
 use super::super::usage::{Counts, Usage};
-use super::{DeltaSink, DialectReader, Members, Output};
+use super::{Added, DeltaSink, DialectReader, Members, Output};
 
 /// Reads the lines of one reply; each stands for itself.
 #[derive(Debug, Clone, Default)]
@@ -25,7 +25,7 @@ impl DialectReader for Ollama {
         &mut self,
         event: &Event<'a>,
         output: &mut Output<'_, S>,
-    ) -> Option<Text<'a>> {
+    ) -> Option<Added<'a>> {
         let Ok(line) = Line::read(event.data) else {
             output.reply.bad_events += 1;
             return None;
@@ -47,7 +47,7 @@ impl DialectReader for Ollama {
             output.reply.note_finish(line.done_reason);
             output.reply.mark_done();
         }
-        line.only_content()
+        line.added()
     }
 
     fn owns(members: &Members<'_>) -> bool {
@@ -134,14 +134,20 @@ impl<'a> Line<'a> {
             && !self.done
     }
 
-    fn only_content(&self) -> Option<Text<'a>> {
+    /// What a line adds that does nothing else.
+    fn added(&self) -> Option<Added<'a>> {
         let Message { text, thinking, calls, images } = self.message();
-        let is_more = thinking.is_filled()
-            || !calls.is_empty()
+        let is_more = !calls.is_empty()
             || *images > 0
             || self.usage().is_some()
-            || self.logprobs.is_some();
-        text.text().filter(|_| !is_more && !self.done)
+            || self.logprobs.is_some()
+            || self.done;
+        match (text.is_filled(), thinking.is_filled()) {
+            _ if is_more => None,
+            (true, false) => Added::spoken(Spoken::Text, *text),
+            (false, true) => Added::spoken(Spoken::Reasoning, *thinking),
+            _ => None,
+        }
     }
 }
 

@@ -17,7 +17,7 @@ use super::super::reply::{Ids, ReplyState};
 use super::super::said::Said;
 use super::super::usage::{Usage, later_usage, read_usage};
 use super::openai_extras::{Beside, BesideChoice, Extras};
-use super::{DeltaSink, DialectReader, Members, Output};
+use super::{Added, DeltaSink, DialectReader, Members, Output};
 
 /// Reads the chunks of one reply.
 #[derive(Debug, Clone, Default)]
@@ -33,7 +33,7 @@ impl DialectReader for OpenAi {
         &mut self,
         event: &Event<'a>,
         output: &mut Output<'_, S>,
-    ) -> Option<Text<'a>> {
+    ) -> Option<Added<'a>> {
         let mut extras = output.wants_everything().then(Extras::of_chunk);
         let Ok(chunk) = Chunk::read(event.data, extras.as_mut(), |_, reader| reader.skip()) else {
             output.reply.bad_events += 1;
@@ -73,14 +73,14 @@ impl ReadSiteError for OpenAi {}
 
 impl OpenAi {
     /// Delivers what a chunk of a stream holds, unless the reply has ended: its extras, too, which
-    /// are there where everything is wanted. Returns the content when there is nothing else.
+    /// are there where everything is wanted. Returns what it adds when that is all it does.
     pub(super) fn deliver<'a, S: DeltaSink + ?Sized>(
         &mut self,
         chunk: &Chunk<'a>,
-        extras: Option<&Extras<'_>>,
-        raw: &str,
+        extras: Option<&Extras<'a>>,
+        raw: &'a str,
         output: &mut Output<'_, S>,
-    ) -> Option<Text<'a>> {
+    ) -> Option<Added<'a>> {
         if !output.reply.is_open() {
             return None;
         }
@@ -89,7 +89,8 @@ impl OpenAi {
         // Until something has come, it matters what there is beside text, wanted or not.
         if !wants_everything && (chunk.content().is_filled() || output.reply.has_come()) {
             self.deliver_text(&chunk.choice, output);
-            return chunk.only_content();
+            let read_beside = || read_extras(Extras::of_chunk(), raw).added();
+            return chunk.added_text().or_else(|| chunk.may_add_more().then(read_beside)?);
         }
         let read;
         let extras = if let Some(extras) = extras {
@@ -104,8 +105,11 @@ impl OpenAi {
                 self.deliver_all(&chunk.choice, extras, output);
             }),
         }
-        let is_more = !extras.is_empty() || extras.logprobs.is_some();
-        chunk.only_content().filter(|_| !wants_everything || !is_more)
+        match extras.logprobs {
+            Some(_) => None,
+            None if extras.is_empty() => chunk.added_text(),
+            None => extras.added().filter(|_| chunk.may_add_more()),
+        }
     }
 
     fn deliver_all<S: DeltaSink + ?Sized>(
@@ -259,11 +263,20 @@ impl<'a> Chunk<'a> {
         self.choice.content()
     }
 
-    /// The content of a chunk that does nothing but add it, once its ids are known.
-    pub(super) fn only_content(&self) -> Option<Text<'a>> {
-        let adds_content_only =
-            self.usage.is_none() && !self.has_error() && self.finish_reason().is_none();
-        self.content().text().filter(|_| adds_content_only)
+    /// The text of a chunk that does nothing but add what it holds, once its ids are known.
+    fn added_text(&self) -> Option<Added<'a>> {
+        Added::spoken(Spoken::Text, self.content()).filter(|_| self.adds_only())
+    }
+
+    /// Whether a chunk does nothing but add what stands beside its text.
+    fn may_add_more(&self) -> bool {
+        let Choice { has_delta, delta, .. } = &self.choice;
+        let is_silent = !self.content().is_filled() && delta.transcript.is_none();
+        self.adds_only() && *has_delta && is_silent
+    }
+
+    fn adds_only(&self) -> bool {
+        self.usage.is_none() && !self.has_error() && self.finish_reason().is_none()
     }
 
     /// Writes down ids and usage, and an error, which ends the reply. `raw` is the chunk as it

@@ -11,7 +11,7 @@ use super::super::content::{Content, Spoken};
 use super::super::fields::read_length;
 use super::super::passed_over::{Counts, Teller, Unspoken};
 use super::super::tool_call::{CallPiece, read_calls, read_function};
-use super::{DeltaSink, Output};
+use super::{Added, DeltaSink, Output};
 
 /// The names that reasoning has. It is no part of OpenAI's own API, and a server that sends two of
 /// them sends the same text twice: the first one counts.
@@ -135,6 +135,11 @@ impl<'a> Extras<'a> {
         self.beside.is_empty()
     }
 
+    /// What of them is added, where that is one text alone.
+    pub(super) fn added(&self) -> Option<Added<'a>> {
+        if self.is_whole { None } else { self.beside.added() }
+    }
+
     /// Delivers the extras that come before the text.
     pub(super) fn deliver_before<S: DeltaSink + ?Sized>(&self, output: &mut Output<'_, S>) {
         let Beside { passed_over, has_audio, .. } = &self.beside;
@@ -210,6 +215,24 @@ impl<'a> Beside<'a> {
 
     fn is_answer(&self) -> bool {
         self.refusal.is_filled() || !self.calls.is_empty()
+    }
+
+    fn added(&self) -> Option<Added<'a>> {
+        let thought = self.reasoning.iter().position(|content| content.is_filled());
+        match (thought, self.refusal.is_filled(), &self.calls[..]) {
+            _ if self.has_audio || !self.passed_over.is_empty() => None,
+            (Some(at), false, []) => {
+                let added = Added::spoken(Spoken::Reasoning, self.reasoning[at])?;
+                let again = self.reasoning[at + 1..].iter().copied();
+                Some(Added {
+                    unread: again.filter(|content| content.is_filled()).collect(),
+                    ..added
+                })
+            }
+            (None, true, []) => Added::spoken(Spoken::Refusal, self.refusal),
+            (None, false, [call]) => call.added(),
+            _ => None,
+        }
     }
 
     fn reasoning(&self) -> Content<'a> {

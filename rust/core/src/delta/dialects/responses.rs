@@ -20,7 +20,7 @@ use super::super::said::Fingerprint;
 use super::super::tool_call::{Arguments, CallPiece};
 use super::super::usage::{Usage, read_usage};
 use super::responses_told::{PartKind, Place, Told};
-use super::{DeltaSink, DialectReader, Members, Output};
+use super::{Added, AddedKind, DeltaSink, DialectReader, Members, Output};
 
 /// Reads the events of one reply.
 #[derive(Debug, Clone, Default)]
@@ -39,7 +39,7 @@ impl DialectReader for OpenAiResponses {
         &mut self,
         event: &Event<'a>,
         output: &mut Output<'_, S>,
-    ) -> Option<Text<'a>> {
+    ) -> Option<Added<'a>> {
         let Ok(data) = EventData::read(event.data) else {
             output.reply.bad_events += 1;
             return None;
@@ -53,9 +53,7 @@ impl DialectReader for OpenAiResponses {
             "response.output_text.delta" => {
                 let place = data.place(PartKind::Text);
                 self.told.add(place, data.delta, data.logprobs, output);
-                // An event that says itself what it is means the same under any name.
-                let is_all = data.kind.is_some() && data.logprobs.is_none();
-                return data.delta.text().filter(|_| is_all);
+                return data.added(&kind).filter(|_| data.logprobs.is_none());
             }
             "response.created" | "response.queued" | "response.in_progress" => {
                 data.response.note(output.reply);
@@ -76,9 +74,32 @@ impl DialectReader for OpenAiResponses {
             _ => {
                 output.reply.foreign = !kind.starts_with("response.");
                 self.deliver(&kind, &data, output);
+                return data.added(&kind);
             }
         }
         None
+    }
+
+    fn add_again<S: DeltaSink + ?Sized>(
+        &mut self,
+        kind: AddedKind,
+        content: &str,
+        output: &mut Output<'_, S>,
+    ) {
+        if output.wants_everything() {
+            match kind {
+                AddedKind::Part { kind, is_summary, item, part } => {
+                    let kind = PartKind::of(kind, is_summary);
+                    let (item, part) = (item.map(u64::from), part.into());
+                    self.told.note_part(Place { kind, item, part }, content);
+                }
+                AddedKind::Arguments { index, .. } => {
+                    self.told.add_arguments(index.map(u64::from), content);
+                }
+                AddedKind::Spoken(_) => {}
+            }
+        }
+        output.add(kind, content);
     }
 
     fn owns(members: &Members<'_>) -> bool {
@@ -89,7 +110,14 @@ impl DialectReader for OpenAiResponses {
     fn key_matters(&self, key: &str) -> bool {
         matches!(
             key,
-            "type" | "delta" | "error" | "response" | "item" | "output_index" | "content_index"
+            "type"
+                | "delta"
+                | "error"
+                | "response"
+                | "item"
+                | "output_index"
+                | "content_index"
+                | "summary_index"
         )
     }
 
@@ -205,7 +233,7 @@ impl OpenAiResponses {
             (Some(About::Arguments), Content::Text(delta)) if !delta.is_empty() => {
                 self.held.deliver(data.output_index, false, output);
                 if output.wants_everything() {
-                    self.told.add_arguments(data.output_index, delta);
+                    self.told.add_arguments(data.output_index, &delta.decode());
                 }
                 output.tool_call(&CallPiece {
                     index: data.output_index,
@@ -232,6 +260,8 @@ impl OpenAiResponses {
         self.held.deliver(call.index, true, output);
         self.told.begin_call(call);
         self.held.hold(call, output);
+        // The first arguments that come now are of a call that is held.
+        output.reply.is_another_part = true;
     }
 
     fn add_whole_call<S: DeltaSink + ?Sized>(
@@ -404,6 +434,23 @@ impl<'a> EventData<'a> {
 
     fn place(&self, kind: PartKind) -> Place {
         Place { kind, item: self.output_index, part: self.part_index.unwrap_or(0) }
+    }
+
+    /// What a delta of this type adds, if it is one that does nothing else. An event that says
+    /// itself what it is means the same under any name.
+    fn added(&self, kind: &str) -> Option<Added<'a>> {
+        let name = kind.strip_prefix("response.")?.strip_suffix(".delta")?;
+        let content = self.delta.text().filter(|_| self.kind.is_some())?;
+        let kind = match About::of(name)? {
+            About::Part(PartKind::Text) => AddedKind::TEXT,
+            About::Part(kind) => {
+                let Place { item, part, .. } = self.place(kind);
+                AddedKind::part(kind.spoken(), kind == PartKind::Summary, item, part)?
+            }
+            About::Arguments => AddedKind::arguments(self.output_index, false)?,
+            About::Transcript => return None,
+        };
+        Added::of(kind, content)
     }
 
     /// The piece of a call that holds these arguments.

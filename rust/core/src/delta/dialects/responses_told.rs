@@ -37,7 +37,17 @@ pub(super) enum PartKind {
 }
 
 impl PartKind {
-    fn spoken(self) -> Spoken {
+    /// What a part with a text of this kind is.
+    pub(super) fn of(kind: Spoken, is_summary: bool) -> Self {
+        match kind {
+            Spoken::Text => Self::Text,
+            Spoken::Refusal => Self::Refusal,
+            Spoken::Reasoning if is_summary => Self::Summary,
+            Spoken::Reasoning => Self::Reasoning,
+        }
+    }
+
+    pub(super) fn spoken(self) -> Spoken {
         match self {
             Self::Text => Spoken::Text,
             Self::Refusal => Spoken::Refusal,
@@ -119,10 +129,15 @@ impl Told {
         if output.wants_everything()
             && let Some(text) = delta.decode()
         {
-            let at = self.position_to_add(place);
-            self.parts[at].said.add(&text);
+            self.note_part(place, &text);
         }
         output.say(place.kind.spoken(), delta);
+    }
+
+    /// Writes down what is added to a part that is not text of the answer.
+    pub(super) fn note_part(&mut self, place: Place, text: &str) {
+        let at = self.position_to_add(place);
+        self.parts[at].said.add(text);
     }
 
     /// Tells of a whole part what was not told before; its log probabilities, where none of it
@@ -240,12 +255,12 @@ impl Told {
     }
 
     /// Writes down that a delta adds to a call's arguments.
-    pub(super) fn add_arguments(&mut self, index: Option<u64>, delta: Text<'_>) {
+    pub(super) fn add_arguments(&mut self, index: Option<u64>, delta: &str) {
         let at = self.call_at(index, None).unwrap_or_else(|| {
             self.push_call(Call { index, id: None, is_named: false, arguments: Said::default() });
             self.calls.len() - 1
         });
-        self.calls[at].arguments.add(&delta.decode());
+        self.calls[at].arguments.add(delta);
     }
 
     /// Tells of a whole call what was not told before.

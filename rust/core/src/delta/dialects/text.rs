@@ -1,10 +1,9 @@
 //! A body that is the answer itself. No event is looked for in it: `delta/text.rs` decodes it.
 
 use crate::event::Event;
-use crate::json::Text;
 
 use super::super::failure::ReadSiteError;
-use super::{DeltaSink, DialectReader, Output};
+use super::{Added, DeltaSink, DialectReader, Output};
 
 /// Reads nothing: a reply of this dialect has neither events nor a JSON body.
 #[derive(Debug, Clone, Default)]
@@ -15,7 +14,7 @@ impl DialectReader for PlainText {
         &mut self,
         _: &Event<'a>,
         _: &mut Output<'_, S>,
-    ) -> Option<Text<'a>> {
+    ) -> Option<Added<'a>> {
         None
     }
 

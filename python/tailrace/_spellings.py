@@ -16,9 +16,13 @@ from html.entities import html5
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterable, Iterator
+    from typing import TypeAlias
 
-__all__ = ["Spellings"]
+    Counts: TypeAlias = Callable[[bytes, int, int, int], bool]
+    """Text, begin, end and number of a place."""
+
+__all__ = ["Reading", "Spellings", "encoded_spellings", "plain_spellings", "readings_of"]
 
 _LAYERS = 4
 _SHORTEST_SPELLING = 6  # bytes
@@ -34,19 +38,28 @@ _ESCAPE = re.compile(
 _PLUS_AS_SPACE = bytes.maketrans(b"+", b" ")
 
 
-def spellings_of(value: bytes) -> list[bytes]:
-    """Return `value`, what it means where it is escaped itself, and the two encoded.
+def plain_spellings(value: bytes) -> list[bytes]:
+    """Return `value`, and what it means where it is escaped itself."""
+    return _long_enough(reading.text for reading in readings_of(value))
 
-    That is in hexadecimal digits and in base64. A value may stand anywhere in encoded bytes. At its
-    ends base64 mixes it with its neighbours; these characters are left out.
+
+def encoded_spellings(value: bytes) -> list[bytes]:
+    """Return `value`, and what it means, in hexadecimal digits and in base64.
+
+    A value may stand anywhere in encoded bytes. At its ends base64 mixes it with its neighbours;
+    these characters are left out.
     """
-    spellings = [reading.text for reading in readings_of(value)]
-    for plain in tuple(spellings):
+    spellings: list[bytes] = []
+    for plain in plain_spellings(value):
         spellings += (plain.hex().encode(), plain.hex().upper().encode())
         for before in range(3):
             encoded = base64.b64encode(b"\0" * before + plain)
             inner = encoded[-(-before * 8 // 6) : (before + len(plain)) * 8 // 6]
             spellings += (inner, inner.translate(bytes.maketrans(b"+/", b"-_")))
+    return _long_enough(spellings)
+
+
+def _long_enough(spellings: Iterable[bytes]) -> list[bytes]:
     return [each for each in dict.fromkeys(spellings) if len(each) >= _SHORTEST_SPELLING]
 
 
@@ -71,26 +84,39 @@ class Spellings:
         self._sizes: dict[bytes, set[int]] = {}  # of the spellings that begin so
 
     def add(self, value: bytes, number: int) -> None:
-        """Seek a value."""
-        for plain in spellings_of(value):
+        """Seek a value as it is, and encoded."""
+        self.add_spellings(plain_spellings(value), number)
+        self.add_spellings(encoded_spellings(value), number)
+
+    def add_spellings(self, spellings: Iterable[bytes], number: int) -> None:
+        """Seek spellings of a value."""
+        for plain in spellings:
             decoded = plain.translate(_PLUS_AS_SPACE)
             self._plain.setdefault(plain, number)
             self._decoded.setdefault(decoded, number)
             for each in (plain, decoded):
                 self._sizes.setdefault(each[:_SHORTEST_SPELLING], set()).add(len(each))
 
-    def places(self, data: bytes) -> list[tuple[int, int, int]]:
-        """Return where values begin and end in `data`, each with its number."""
+    def places(self, data: bytes, counts: Counts | None = None) -> list[tuple[int, int, int]]:
+        """Return where values begin and end in `data`, each with its number.
+
+        `counts`: tells of a place in a reading of `data` whether it is one.
+        """
         if not self._plain:
             return []
         return [
             (*reading.place(at, size), number)
             for reading in readings_of(data)
             for at, size, number in self._places_in(reading)
+            if counts is None or counts(reading.text, at, at + size, number)
         ]
 
+    def sought_in(self, reading: Reading) -> dict[bytes, int]:
+        """Return the spellings that a reading is searched for, each with its value's number."""
+        return self._plain if reading.below is None else self._decoded
+
     def _places_in(self, reading: Reading) -> Iterator[tuple[int, int, int]]:
-        sought = self._plain if reading.below is None else self._decoded
+        sought = self.sought_in(reading)
         if len(sought) <= _MOST_SOUGHT_SINGLY:
             return _found_singly(reading.text, sought)
         return self._found_together(reading.text, sought)
