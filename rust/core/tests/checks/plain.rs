@@ -56,12 +56,12 @@ impl Plain {
         let choices = chunk.last("choices");
         let is_choice = |choice: &&Tree| choice.members().is_some() && is_first(choice);
         let choice = choices.elements().iter().find(is_choice).unwrap_or(&Tree::Null);
-        let usage =
-            later_usage(usage(chunk.last("usage")), usage(chunk.last("x_groq").last("usage")));
+        let beside = chunk.last("x_groq");
+        let usage = later_usage(usage(chunk.last("usage")), usage(beside.last("usage")));
         Self {
             has_choices: *choices != Tree::Null,
             has_error: is_truthy(chunk.last("error")),
-            fails_in_choice: is_truthy(choice.last("error")),
+            fails_in_choice: is_truthy(choice.last("error")) || is_truthy(beside.last("error")),
             finish_reason: choice.last("finish_reason").text().map(whole),
             usage: later_usage(self::usage(choice.last("usage")), usage),
             ids: Ids::NAMES.map(|name| chunk.last(name).text().map(whole)),

@@ -187,7 +187,7 @@ struct Choice<'a> {
     text: Content<'a>,
     message: Message<'a>,
     finish_reason: Option<Text<'a>>,
-    /// The value of `error`, as written.
+    /// The value of `error`, as written: its own, or the one beside the choices.
     error: Option<&'a str>,
     usage: Option<Usage>,
 }
@@ -221,13 +221,13 @@ impl<'a> Chunk<'a> {
         mut extras: Option<&mut Extras<'a>>,
         mut other: impl FnMut(&str, &mut Reader<'a>) -> Result<(), JsonError>,
     ) -> Result<(), JsonError> {
-        let mut beside = None;
+        let mut groq = Groq::default();
         Reader::new(text).whole_object(|key, reader| {
             match &*key.decode() {
                 "choices" => self.read_choices(extras.as_deref_mut(), reader)?,
                 "error" => self.error = Some(reader.raw()?),
                 "usage" => self.usage = read_usage(reader)?,
-                "x_groq" => beside = read_groq(reader)?,
+                "x_groq" => groq = Groq::read(reader)?,
                 name => match (Ids::index_of(name), &mut extras) {
                     (Some(index), _) => self.ids[index] = reader.string_or_skip()?,
                     (_, Some(extras)) if Extras::has_key(name) => extras.read(name, reader)?,
@@ -236,8 +236,11 @@ impl<'a> Chunk<'a> {
             }
             Ok(())
         })?;
-        if beside.is_some() || self.choice.usage.is_some() {
-            self.usage = later_usage(self.choice.usage, later_usage(self.usage, beside));
+        if groq.usage.is_some() || self.choice.usage.is_some() {
+            self.usage = later_usage(self.choice.usage, later_usage(self.usage, groq.usage));
+        }
+        if !self.choice.error.is_some_and(is_truthy) {
+            self.choice.error = groq.error;
         }
         Ok(())
     }
@@ -461,17 +464,27 @@ impl<'a> Message<'a> {
     }
 }
 
-/// Reads the usage that one service has beside the choices.
-fn read_groq(reader: &mut Reader<'_>) -> Result<Option<Usage>, JsonError> {
-    let mut usage = None;
-    reader.object_or_skip(|key, reader| {
-        if key == *"usage" {
-            usage = read_usage(reader)?;
-            return Ok(());
-        }
-        reader.skip()
-    })?;
-    Ok(usage)
+/// What Groq tells beside the choices (`XGroq` of its package for Python).
+#[derive(Debug, Default)]
+struct Groq<'a> {
+    usage: Option<Usage>,
+    /// Why a stream was stopped early, as written.
+    error: Option<&'a str>,
+}
+
+impl<'a> Groq<'a> {
+    fn read(reader: &mut Reader<'a>) -> Result<Self, JsonError> {
+        let mut groq = Self::default();
+        reader.object_or_skip(|key, reader| {
+            match &*key.decode() {
+                "usage" => groq.usage = read_usage(reader)?,
+                "error" => groq.error = Some(reader.raw()?),
+                _ => reader.skip()?,
+            }
+            Ok(())
+        })?;
+        Ok(groq)
+    }
 }
 
 /// Reads what a message's audio says, and whether it holds sound.
