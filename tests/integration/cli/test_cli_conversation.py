@@ -321,7 +321,8 @@ async def test_commands(tmp_path: Path, replica: Replica) -> None:
     file = tmp_path / "talk.md"
     async with (
         written_site() as site,
-        talk(site, tmp_path, TAILRACE_CONFIG=str(config)) as terminal,
+        # So wide that what holds a path stands on one line.
+        talk(site, tmp_path, columns=400, TAILRACE_CONFIG=str(config)) as terminal,
     ):
 
         async def command(keys: str, says: str) -> str:
