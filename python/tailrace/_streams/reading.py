@@ -147,8 +147,7 @@ class ReplyReading(Generic[T, D]):
 
         `exchange`: the call that opens the replies; its `attempts`, if it has any, are part of the
         outcome, it conceals its secrets in every failure, and nothing else of it is used.
-        `any_read_is_progress`: a keep-alive comment
-        restarts the idle clock, too.
+        `any_read_is_progress`: a keep-alive comment restarts the idle clock, too.
         """
         self._feed, self._close = decoding
         self._exchange = exchange
